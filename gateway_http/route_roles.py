@@ -91,6 +91,8 @@ _HMI = {
     "GET /session": _NEW_ANYONE,
     "POST /session": OPEN,
     "DELETE /session": _NEW_ANYONE,
+    "POST /session/oidc": OPEN,
+    "GET /session/oidc": OPEN,
     "GET /health": OPEN,
     "GET /api/services": READ,
     "GET /api/tree": READ,

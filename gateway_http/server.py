@@ -29,8 +29,9 @@ from gateway_http.legacy import events, hmi, registry, tron
 from gateway_http.legacy.socket_io import MOST_PACKET
 from gateway_http.metrics import PortState, gateway_metrics
 from gateway_http.metrics import router as metrics_router
+from gateway_http.page import oidc_login, session
 from gateway_http.page import routes as page
-from gateway_http.page import session
+from gateway_http.page.oidc_issuer import OidcIssuer
 from gateway_http.route_roles import READ, ROUTE_ROLES
 from gateway_http.runtime import authenticating, connected
 from gateway_http.v1 import api, overview
@@ -137,6 +138,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         bind("hmi_http", config.hmi_listen),
     ]
     addresses = {each.key: each.address for each in listeners}
+    issuer = None if config.oidc is None else OidcIssuer(config.oidc)
     security.admit(*addresses.values())
     security.log_mode()
     async with (
@@ -148,12 +150,12 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         metrics = [*gateway_metrics(gateway, states, authentication), *tls_metrics(security.tls)]
         telemetry = Telemetry("gateway", metrics, otlp_endpoint=config.otlp_endpoint)
         router = metrics_router(lambda: read_all(metrics))
-        apps = applications(gateway, security, listeners, router, authentication)
+        apps = applications(gateway, security, listeners, router, authentication, issuer)
         ports = {listener: port_of(app, gateway, security.ssl_context()) for listener, app in apps.items()}
         states |= {listener.key: port.server_state for listener, port in ports.items()}
         serving = [tasks.create_task(port.serve(sockets=[listener.socket])) for listener, port in ports.items()]
         agents = _agents(config, listeners, security.scheme()) if config.self_register else []
-        securing = tasks.create_task(security.run())
+        securing = [tasks.create_task(each.run()) for each in (security, issuer) if each is not None]
         loop = asyncio.get_running_loop()
         try:
             replica = gateway.replica
@@ -170,7 +172,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
                 log.info("gateway_draining")
             gateway.closing.set()
             telemetry.close()
-            securing.cancel()
+            for task in securing:
+                task.cancel()
             for port in ports.values():
                 port.should_exit = True
             await asyncio.gather(*(end_own_agent(each, leaves=stop.is_set()) for each in agents))
@@ -183,9 +186,11 @@ def applications(
     listeners: list[Listener],
     metrics: APIRouter,
     authentication: HttpAuthentication | None = None,
+    issuer: OidcIssuer | None = None,
 ) -> dict[Listener, App]:
     """Return the application of each port: its legacy contract; on 6121 also /v1 and /metrics, and on 6101 also /v1 and
-    the dashboard. `authentication`: that of the callers; None: every caller may do everything."""
+    the dashboard. `authentication`: that of the callers; None: every caller may do everything. `issuer`: the one at
+    which people log in, if there is one."""
     config = gateway.config
     registry_http, tron_http, events_http, hmi_http = listeners
     names = ("registry", "heartbeat_monitor", "event_stream")
@@ -197,9 +202,13 @@ def applications(
     rules = {
         each: security.http_rules(each.address, same_host=each in open_to_pages, origins=origins) for each in listeners
     }
-    dashboard = [page.router(config.root_path, secured=authentication is not None)]
+    issuer_name = "" if issuer is None else issuer.name
+    dashboard = [page.router(config.root_path, secured=authentication is not None, issuer=issuer_name)]
     if authentication is not None:
         dashboard.append(session.router(authentication, rules[hmi_http], READ))
+        if issuer is not None:
+            login = oidc_login.OidcLogin(authentication, rules[hmi_http], READ, issuer, config.root_path)
+            dashboard.append(oidc_login.router(login))
     apps: dict[Listener, App] = {
         registry_http: registry.RegistryPort(gateway, registry_http.port, [v1, below_v1, metrics]),
         tron_http: tron.build(gateway, tron_http.port, open_to_pages=tron_http in open_to_pages),

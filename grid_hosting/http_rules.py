@@ -133,6 +133,14 @@ class HttpRules:
             return False
         return _is_origin_of(origins[0], host, tls=self.is_tls(asked, client))
 
+    def requested_origin(self, asked: Asked, client: str) -> str:
+        """Return the origin of this port, as the client of a request that `refuse` has admitted knows it. Empty without
+        a Host header."""
+        host = self._requested_host(asked, client, "1.0")
+        if host is None or isinstance(host, Refusal):
+            return ""
+        return _origin("https" if self.is_tls(asked, client) else "http", host)
+
     @staticmethod
     def is_of_page(asked: Asked) -> bool:
         """Return whether a request has a header by which browsers say what a page is."""
@@ -219,9 +227,13 @@ def parse_origin(text: str) -> str:
             raise ValueError
     except ValueError:
         raise ValueError(f"{text!r} is not an origin; write, for example, https://hmi.example:8443") from None
+    return _origin(parts.scheme, page)
+
+
+def _origin(scheme: str, page: Authority) -> str:
     host = f"[{page.host}]" if ":" in page.host else page.host
-    port = "" if page.port.lstrip("0") in ("", _PORTS[parts.scheme]) else f":{int(page.port)}"
-    return f"{parts.scheme}://{host}{port}"
+    port = "" if page.port.lstrip("0") in ("", _PORTS[scheme]) else f":{int(page.port)}"
+    return f"{scheme}://{host}{port}"
 
 
 def parse_network(text: str) -> Network:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx2
@@ -41,9 +42,37 @@ class IssuerHttp:
 
     async def get(self, url: str, most: int) -> bytes:
         """Return the body of an answer 200, of at most `most` bytes. Raises IssuerUnreachableError."""
+        status, body = await self._send("GET", url, most)
+        if status != 200:
+            raise IssuerUnreachableError(f"{url} answers {status}")
+        return body
+
+    async def post(
+        self, url: str, form: Mapping[str, str], most: int, basic: tuple[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        """Return the status and the body, of at most `most` bytes, of the answer to a form. `basic`: a name and a
+        password for HTTP Basic. Raises IssuerUnreachableError."""
+        return await self._send("POST", url, most, form, basic)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        most: int,
+        form: Mapping[str, str] | None = None,
+        basic: tuple[str, str] | None = None,
+    ) -> tuple[int, bytes]:
         body = bytearray()
+        data = None if form is None else dict(form)
         try:
-            async with asyncio.timeout(ANSWER_WITHIN), self._client.stream("GET", url) as response:
+            async with (
+                asyncio.timeout(ANSWER_WITHIN),
+                self._client.stream(method, url, data=data, auth=basic) as response,
+            ):
                 async for chunk in response.aiter_raw():
                     body += chunk
                     if len(body) > most:
@@ -52,10 +81,4 @@ class IssuerHttp:
             raise IssuerUnreachableError(f"{url} has not answered within {ANSWER_WITHIN:g} s") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError, OSError, ValueError) as error:
             raise IssuerUnreachableError(f"{url}: {type(error).__name__}: {error}".rstrip(": ")) from None
-        if response.status_code != 200:
-            raise IssuerUnreachableError(f"{url} answers {response.status_code}")
-        return bytes(body)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
+        return response.status_code, bytes(body)

@@ -15,6 +15,7 @@ from grid_hosting.credential import CertificateRules
 from grid_hosting.http_hosts import check_host_name
 from grid_hosting.http_rules import parse_network, parse_origin
 from grid_hosting.jwt_settings import JwtIssuers
+from grid_hosting.oidc_settings import Oidc
 from grid_hosting.start import SECURITY, StartError
 from grid_hosting.variables import unknown_variables
 
@@ -102,6 +103,9 @@ class SecuritySettings(BaseModel):
     jwt: CliSuppress[Annotated[JwtIssuers, NoDecode]] = ()
     """Issuers whose JSON Web Tokens authenticate callers at the registry, and through it everywhere; each is a table
     `[[security.jwt]]`. Needs `authentication`."""
+    oidc: CliSuppress[Annotated[Oidc, NoDecode]] = None
+    """The issuer at which people log in to the dashboard by OpenID Connect: the table `[security.oidc]`. Needs
+    `authentication`, and a table `[[security.jwt]]` for the issuer."""
     http_origins: OriginList = ()
     """Origins, such as `https://hmi.example:8443`, whose pages may send requests with a token to the HTTP ports of the
     gateway. Needs `authentication`."""
@@ -129,10 +133,28 @@ class SecuritySettings(BaseModel):
                 raise ValueError(f"[security] authentication: is false; `{name}` has an effect only with it")
             if getattr(self, name) and self.client_ca is None:
                 raise ValueError(f"[security] client_ca: is missing; `{name}` needs client certificates")
-        for name in ("legacy_open_to", "http_origins", "jwt"):
+        for name in ("legacy_open_to", "http_origins", "jwt", "oidc"):
             if getattr(self, name) and not self.authentication:
                 raise ValueError(f"[security] authentication: is false; `{name}` has an effect only with it")
+        self._check_oidc()
         return self
+
+    def _check_oidc(self) -> None:
+        """Raise ValueError if the registry would refuse the tokens of the login at the dashboard."""
+        if self.oidc is None:
+            return
+        verified = next((each for each in self.jwt if each.issuer == self.oidc.issuer), None)
+        if verified is None:
+            raise ValueError(
+                f"[security.oidc] issuer: {self.oidc.issuer} has no table [[security.jwt]], by which its tokens are "
+                "verified and have rights"
+            )
+        if verified.audience != self.oidc.client_id:
+            raise ValueError(
+                f"[security.oidc] client_id: is {self.oidc.client_id!r}, but the audience in the table "
+                f"[[security.jwt]] of {self.oidc.issuer} is {verified.audience!r}; ID tokens are issued for the "
+                "client, so both must be the same"
+            )
 
     @property
     def open_on_purpose(self) -> bool:

@@ -16,7 +16,7 @@ SECURITY = frozenset(
     {
         *("cert", "key", "client_ca", "ca", "insecure_listen", "http_hosts", "trusted_proxies"),
         *("authentication", "trust_domains", "accept_common_name", "legacy_open_to", "http_origins", "jwt"),
-        "max_connection_age",
+        *("max_connection_age", "oidc"),
     }
 )
 """The names in the table `[security]`, which all programs read."""

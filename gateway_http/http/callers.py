@@ -106,7 +106,7 @@ class Callers:
     ) -> tuple[str, Caller, list[Session]]:
         """Open a session; return its number for the cookie, its caller, and the sessions that ended for it.
 
-        `former`: the numbers of the sessions that the browser has had until now; they end. Raises Unauthenticated;
+        `former`: the keys of the sessions that the browser has had until now; they end. Raises Unauthenticated;
         PermissionDenied if the principal cannot use what the session is for.
         """
         credential = Credential(token=bearer_token(f"Bearer {token}"))
@@ -114,7 +114,7 @@ class Callers:
         if not need.permits(principal):
             raise PermissionDenied(f"the dashboard needs the role {need}, which {principal.name} does not have")
         now = self._clock()
-        replaced = [each for old in former if (each := self.sessions.find(old, now)) is not None]
+        replaced = [each for old in former if (each := self.sessions.of_key(old, now)) is not None]
         for each in replaced:
             self.sessions.end(each)
         number = secrets.token_urlsafe(NUMBER_BYTES)
@@ -170,8 +170,8 @@ def peer_of(scope: Scope, rules: HttpRules) -> str:
 
 def session_numbers(scope: Scope, rules: HttpRules) -> list[str]:
     """Return the numbers of sessions in the cookies of a request."""
-    asked = headers_of(scope, READ | {_COOKIE})
-    return _numbers(asked.get(_COOKIE, ()), _cookie_name(tls=rules.is_tls(asked, client_of(scope))))
+    tls = rules.is_tls(headers_of(scope, READ), client_of(scope))
+    return cookie_values(scope, _cookie_name(tls=tls))
 
 
 def cookie(number: str, *, tls: bool) -> str:
@@ -186,10 +186,10 @@ def _cookie_name(*, tls: bool) -> str:
     return COOKIE if tls else PLAIN_COOKIE
 
 
-def _numbers(headers: Iterable[bytes], name: str) -> list[str]:
-    """Return the values of all cookies with a name."""
+def cookie_values(scope: Scope, name: str) -> list[str]:
+    """Return the values of all cookies of a request with a name."""
     found = []
-    for header in headers:
+    for header in headers_of(scope, {_COOKIE}).get(_COOKIE, ()):
         for each in header.decode("latin-1").split(";"):
             known, separator, value = each.strip().partition("=")
             if separator and known == name:

@@ -66,11 +66,15 @@ class Sessions:
 
     def find(self, number: str, now: float) -> Session | None:
         """Return the open session of a number, and record its use; None if there is none."""
-        session = self._open.get(key_of(number))
-        if session is None or _has_ended(session, now):
-            return None
-        self.use(session, now)
+        session = self.of_key(key_of(number), now)
+        if session is not None:
+            self.use(session, now)
         return session
+
+    def of_key(self, key: str, now: float) -> Session | None:
+        """Return the open session with a key; None if there is none."""
+        session = self._open.get(key)
+        return None if session is None or _has_ended(session, now) else session
 
     def is_open(self, session: Session, now: float) -> bool:
         """Return whether a session has not ended."""

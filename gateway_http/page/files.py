@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "dashboard"
@@ -51,12 +52,14 @@ class PageFile:
     etag: str
 
 
-def load_page(folder: Path = FOLDER, root_path: str = "", *, secured: bool = False) -> dict[str, PageFile]:
+def load_page(
+    folder: Path = FOLDER, root_path: str = "", *, secured: bool = False, issuer: str = ""
+) -> dict[str, PageFile]:
     """Return the files by name, read once: no other file is served, whatever a path names.
 
     All addresses in the files are relative. With `root_path`, the addresses of the page itself are below that prefix,
     so that the page also works at an address that does not end with a slash. `secured` tells the page that it has a
-    session, which may end.
+    session, which may end; `issuer` names the issuer at which people log in, if there is one.
     """
     files = {}
     for path in sorted(folder.iterdir()):
@@ -66,7 +69,8 @@ def load_page(folder: Path = FOLDER, root_path: str = "", *, secured: bool = Fal
                 for folder_of_page in (b"dashboard/", b"v1/"):
                     body = body.replace(b'="' + folder_of_page, b'="' + root_path.encode() + b"/" + folder_of_page)
             if path.name == "index.html" and secured:
-                body = body.replace(b"<html ", b'<html data-secured="true" ', 1)
+                data = f' data-issuer="{escape(issuer)}"' if issuer else ""
+                body = body.replace(b"<html ", f'<html data-secured="true"{data} '.encode(), 1)
             etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
             files[path.name] = PageFile(body, MEDIA_TYPES[path.suffix], etag)
     return files

@@ -11,11 +11,11 @@ from gateway_http.http.problems import Refused
 from gateway_http.page.files import HEADERS, load_page
 
 
-def router(root_path: str = "", *, secured: bool = False) -> APIRouter:
+def router(root_path: str = "", *, secured: bool = False, issuer: str = "") -> APIRouter:
     """Return the routes `/` and `/dashboard/...`; `root_path`: the prefix under which a proxy serves them; `secured`:
-    the page has to log in."""
+    the page has to log in; `issuer`: the name of the issuer at which people may log in."""
     routes = APIRouter(include_in_schema=False)
-    files = load_page(root_path=root_path, secured=secured)
+    files = load_page(root_path=root_path, secured=secured, issuer=issuer)
 
     def send_file(name: str, if_none_match: str) -> Response:
         file = files.get(name)

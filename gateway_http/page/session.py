@@ -14,6 +14,7 @@ from gateway_http.http.authentication import CALLER, HttpAuthentication
 from gateway_http.http.callers import Caller, cookie, peer_of, session_numbers
 from gateway_http.http.problems import SafeJSONResponse
 from gateway_http.http.route_table import Need
+from gateway_http.http.sessions import key_of
 from grid_hosting.credential import MOST_BYTES
 from grid_hosting.http_rules import READ, HttpRules
 
@@ -46,7 +47,7 @@ def router(authentication: HttpAuthentication, rules: HttpRules, need: Need) -> 
         try:
             if not rules.is_own_page(headers_of(request.scope, READ), client_of(request.scope)):
                 raise PermissionDenied("only the page of this port may log in; programs send Authorization: Bearer")
-            former = session_numbers(request.scope, rules)
+            former = map(key_of, session_numbers(request.scope, rules))
             number, caller, ended = await authentication.callers.log_in(body.token, peer, need, former)
         except (Unauthenticated, PermissionDenied) as error:
             authentication.count_refusal(request.scope, rules, LOGIN, error)

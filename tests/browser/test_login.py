@@ -11,8 +11,10 @@ import pytest
 from grid_model.access import Grant, Principal, Role
 from playwright.sync_api import Page, expect
 
+from grid_hosting.oidc_settings import OidcSettings
 from tests.browser.conftest import OpenPage, row, shoot
 from tests.support.known import READER, WORKER, Known
+from tests.support.oidc_provider import CLIENT, OidcProvider, serving
 from tests.support.processes import start_monitor, start_registry
 from tests.support.secured_gateway import SecuredGateway, secured_gateway
 
@@ -22,9 +24,10 @@ WITHIN = 15_000
 
 @dataclass
 class Secured:
-    """A gateway, and how a program reads it."""
+    """A gateway, how a program reads it, and the issuer at which people log in."""
 
     gateway: SecuredGateway
+    provider: OidcProvider
 
     @property
     def page(self) -> str:
@@ -42,12 +45,20 @@ class Secured:
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     """A registry, a TRON, and a gateway with authentication."""
     folder = tmp_path_factory.mktemp("secured")
+    provider = OidcProvider()
     with (
+        serving(provider, folder) as ca,
         start_registry(folder / "registry") as registry,
         start_monitor(folder / "monitor", registry.address) as monitor,
-        secured_gateway(folder / "gateway", registry.address, monitor.address, Known()) as gateway,
+        secured_gateway(
+            folder / "gateway",
+            registry.address,
+            monitor.address,
+            Known(),
+            OidcSettings(issuer=provider.url, client_id=CLIENT, ca=ca),
+        ) as gateway,
     ):
-        yield Secured(gateway)
+        yield Secured(gateway, provider)
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +71,7 @@ def tokens(secured: Secured) -> None:
 def log_in(page: Page, token: str) -> None:
     """Fill in the form."""
     page.get_by_label("Token").fill(token)
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Log in", exact=True).click()
 
 
 def open_form(open_page: OpenPage, secured: Secured) -> Page:
@@ -110,6 +121,30 @@ def test_a_person_logs_in_sees_the_fleet_and_logs_out(secured: Secured, open_pag
     assert page.locator(row("service-registry")).count() == 0
     assert session_of(page) == ""
     assert secured.get("/v1/status", cookie) == 401
+
+
+def test_a_person_logs_in_at_an_issuer_of_another_site_and_reads_what_is_missing(
+    secured: Secured, open_page: OpenPage
+) -> None:
+    page = open_form(open_page, secured)
+    button = page.get_by_role("button", name=f"Log in with {secured.provider.url.removeprefix('https://')}")
+    shoot(page, "login-issuer")
+    secured.provider.issued = lambda token: secured.gateway.change(token, WORKER)
+    button.click()
+    expect(page.locator("#login-answer")).to_contain_text("which token:worker does not have", timeout=WITHIN)
+    shoot(page, "login-refused")
+    assert session_of(page) == ""
+    page.get_by_role("link", name="Back to the login").click()
+
+    secured.provider.issued = lambda token: secured.gateway.change(token, READER)
+    button.click()
+    expect(page.locator(row("service-registry"))).to_be_visible(timeout=WITHIN)
+    expect(page.locator("#caller-name")).to_have_text("token:reader")
+    assert page.url == f"{secured.page}/"
+    (cookie,) = page.context.cookies()
+    assert (cookie["name"], cookie["sameSite"]) == ("__Host-tron-session", "Strict")
+    page.get_by_role("button", name="Log out").click()
+    expect(button).to_be_visible(timeout=WITHIN)
 
 
 def test_a_revoked_token_ends_the_page_in_all_tabs(secured: Secured, open_page: OpenPage) -> None:

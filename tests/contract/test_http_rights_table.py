@@ -25,16 +25,18 @@ from gateway_http.http.asgi import App
 from gateway_http.http.authentication import HttpAuthentication
 from gateway_http.http.callers import LEGACY
 from gateway_http.metrics import router as metrics_router
+from gateway_http.page.oidc_issuer import OidcIssuer
 from gateway_http.route_roles import ROUTE_ROLES
 from gateway_http.runtime import connected
 from gateway_http.server import Listener, applications
 from grid_hosting.http_rules import parse_network
+from grid_hosting.oidc_settings import OidcSettings
 from grid_hosting.transport_security import TransportSecurity
 from tests.support.known import Known
 
 # ok: the application answers. who: UNAUTHENTICATED. denied: PERMISSION_DENIED. `some` is an observer and `team` an
 # operator of own-* only, and `old` an old client in a network of legacy_open_to, whose principal has the roles agent
-# and observer.
+# and observer. A login at an issuer (/session/oidc) is only for a browser in which the page began it: for nobody here.
 TABLE = """
                                                   nobody agent  observer some   relay  judge  operator team   admin  old
 registry GET    /docs                             who    ok     ok       ok     ok     ok     ok       ok     ok     ok
@@ -102,6 +104,8 @@ hmi      GET    /dashboard/{file}                 ok     ok     ok       ok     
 hmi      GET    /session                          who    ok     ok       ok     ok     ok     ok       ok     ok     who
 hmi      POST   /session                          ok     ok     ok       ok     ok     ok     ok       ok     ok     ok
 hmi      DELETE /session                          who    ok     ok       ok     ok     ok     ok       ok     ok     who
+hmi      POST   /session/oidc                     denied denied denied   denied denied denied denied   denied denied denied
+hmi      GET    /session/oidc                     denied denied denied   denied denied denied denied   denied denied denied
 hmi      GET    /health                           ok     ok     ok       ok     ok     ok     ok       ok     ok     ok
 hmi      GET    /api/services                     who    denied ok       denied denied denied ok       denied ok     ok
 hmi      GET    /api/tree                         who    denied ok       denied denied denied ok       denied ok     ok
@@ -146,9 +150,10 @@ async def ports(folder: Path) -> AsyncIterator[dict[str, App]]:
     for each in listeners:
         each.socket.close()
     authentication = HttpAuthentication(principals(), [parse_network("10.1.0.0/16")])
+    issuer = OidcIssuer(OidcSettings(issuer="https://issuer.test", client_id="page"))
     async with connected(config) as gateway:
         apps = applications(
-            gateway, TransportSecurity("the gateway", config), listeners, metrics_router(list), authentication
+            gateway, TransportSecurity("the gateway", config), listeners, metrics_router(list), authentication, issuer
         )
         yield {listener.key: app for listener, app in apps.items()}
 
@@ -261,6 +266,7 @@ CHANGES = {
     "POST /api/settings/hhmrs": "gateway",
     "POST /session": "a session of the caller itself",
     "DELETE /session": "a session of the caller itself",
+    "POST /session/oidc": "a login of the caller itself",
     "POST /socket.io/{rest}": "nothing: it is how a client reads",
 }
 """Where each change is decided about and recorded: at the registry in the name of the caller, or at the gateway."""

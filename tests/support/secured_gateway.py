@@ -14,8 +14,10 @@ from grid_model.access import Principal
 
 from gateway_http.config import Config
 from gateway_http.http.authentication import HttpAuthentication
+from gateway_http.page.oidc_issuer import OidcIssuer
 from gateway_http.runtime import connected
 from gateway_http.server import applications, bind, port_of
+from grid_hosting.oidc_settings import OidcSettings
 from grid_hosting.transport_security import TransportSecurity
 from tests.support.authority import Authority
 from tests.support.known import Known
@@ -43,8 +45,10 @@ class SecuredGateway:
 
 
 @contextmanager
-def secured_gateway(folder: Path, registry: str, tron: str, known: Known) -> Iterator[SecuredGateway]:
-    """Run one until the block ends."""
+def secured_gateway(
+    folder: Path, registry: str, tron: str, known: Known, oidc: OidcSettings | None = None
+) -> Iterator[SecuredGateway]:
+    """Run one until the block ends. `oidc`: the issuer at which people log in."""
     ca = Authority()
     folder.mkdir(parents=True, exist_ok=True)
     cert, key = ca.issue().write(folder)
@@ -57,9 +61,11 @@ def secured_gateway(folder: Path, registry: str, tron: str, known: Known) -> Ite
         listeners = [bind(each, "127.0.0.1:0") for each in KEYS]
         security = TransportSecurity("the gateway", config)
         authentication = HttpAuthentication(known)
+        issuer = None if oidc is None else OidcIssuer(oidc)
+        assert issuer is None or await issuer.fetch()
         async with connected(config) as gateway, asyncio.TaskGroup() as tasks:
             checking = tasks.create_task(authentication.run())
-            apps = applications(gateway, security, listeners, APIRouter(), authentication)
+            apps = applications(gateway, security, listeners, APIRouter(), authentication, issuer)
             ports = {each: port_of(app, gateway, security.ssl_context()) for each, app in apps.items()}
             for listener, port in ports.items():
                 tasks.create_task(port.serve(sockets=[listener.socket]))

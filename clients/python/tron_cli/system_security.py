@@ -90,6 +90,16 @@ def check_security(
             check_keys(security["registry"].jwt)
         except StartError as error:
             fail(str(error))
+    oidc = security["gateway"].oidc
+    if oidc is not None:
+        from grid_hosting.issuer_http import IssuerHttp
+        from grid_hosting.oidc_settings import CA
+
+        try:
+            oidc.secret()
+            IssuerHttp(oidc.ca, CA)
+        except StartError as error:
+            fail(str(error))
     os.environ.update(client_environment(security["registry"], os.environ))
     for name in (FILE_VARIABLE, VARIABLE):
         os.environ.pop(name, None)  # the token of the user: the programs have their own

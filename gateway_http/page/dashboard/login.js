@@ -65,6 +65,11 @@ function fillIn(url) {
   };
   show(true);
   token.focus();
+  const explain = (status, body) => {
+    const said = typeof body?.detail === "string" ? body.detail : messages.refused(status);
+    setText(problem, status === 0 ? messages.GATEWAY_SILENT : messages.notLoggedIn(said));
+  };
+  offerIssuer(url, explain);
   return new Promise((resolve) => {
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
@@ -74,8 +79,7 @@ function fillIn(url) {
       const { ok, status, body } = await send(url, { token: token.value.trim() });
       button.disabled = false;
       if (!ok) {
-        const said = typeof body?.detail === "string" ? body.detail : messages.refused(status);
-        setText(problem, status === 0 ? messages.GATEWAY_SILENT : messages.notLoggedIn(said));
+        explain(status, body);
         token.select();
         return;
       }
@@ -83,6 +87,22 @@ function fillIn(url) {
       show(false);
       resolve(body);
     });
+  });
+}
+
+/** Show the button of the issuer, if there is one. It leads away; the page is loaded again after the login. */
+function offerIssuer(url, explain) {
+  const issuer = document.documentElement.dataset.issuer;
+  if (issuer === undefined) return;
+  const button = byId("login-issuer");
+  setText(button, messages.logInWith(issuer));
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    const { ok, status, body } = await send(`${url}/oidc`, {});
+    button.disabled = false;
+    if (!ok) explain(status, body);
+    else if (new URL(body.url).protocol === "https:") window.location.assign(body.url);
   });
 }
 

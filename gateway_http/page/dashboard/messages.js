@@ -16,6 +16,9 @@ export const FOLDED = "Some branches are folded; services in trouble are always 
 /** A request that the gateway refused. */
 export const refused = (status) => `The gateway refused the request (${status}).`;
 
+/** The button that leads to the login of an issuer. */
+export const logInWith = (issuer) => `Log in with ${issuer}`;
+
 /** Why a login failed, in the words of the gateway. */
 export const notLoggedIn = (said) => `${said.charAt(0).toUpperCase()}${said.slice(1)}${said.endsWith(".") ? "" : "."}`;
 

@@ -86,6 +86,18 @@ def test_the_programs_do_not_get_the_token_of_the_user(monkeypatch: pytest.Monke
             "[[security.jwt]] https://issuer.test: keys_file: ",
             1,
         ),
+        (
+            {
+                "security": {
+                    "authentication": True,
+                    "jwt": [issuer(keys_url="https://issuer.test/keys").model_dump()],
+                    "oidc": {"issuer": "https://issuer.test", "client_id": "tron", "client_secret_file": "missing"},
+                }
+            },
+            {},
+            "[security.oidc] client_secret_file: ",
+            1,
+        ),
         ({"security": {"authentication": True}}, {"--hmi-listen": "0.0.0.0:0"}, "--hmi-listen: the gateway", 1),
     ],
 )
