@@ -184,11 +184,17 @@ class AccessBook:
         return checked
 
     def change_grants(
-        self, name: str, add: Iterable[Grant], remove: Iterable[Grant], *, disabled: bool | None = None
+        self,
+        name: str,
+        add: Iterable[Grant],
+        remove: Iterable[Grant],
+        *,
+        disabled: bool | None = None,
+        group: str | None = None,
     ) -> Registered:
         """Add grants to a principal and remove others. `disabled`: whether its credentials are refused from now on;
-        None leaves that as it is. Raises InvalidRequest, which names grants that it does not have, and
-        QuotaExceeded."""
+        `group`: its group from now on; None leaves them as they are. Raises InvalidRequest, which names grants that it
+        does not have, and QuotaExceeded."""
         before = self.principals.get(name, Registered(name))
         gone = {_checked_grant("remove", each) for each in remove}
         if missing := gone - set(before.grants):
@@ -198,7 +204,8 @@ class AccessBook:
         _refuse_narrow_admins("add", add := tuple(add), before.grants)
         added = [each for each in dict.fromkeys(_checked_grant("add", each) for each in add) if each not in kept]
         refused = before.disabled if disabled is None else disabled
-        return self.put(replace(before, grants=(*kept, *added), disabled=refused))
+        belongs = before.group if group is None else group
+        return self.put(replace(before, grants=(*kept, *added), disabled=refused, group=belongs))
 
     def delete(self, name: str) -> int:
         """Delete a principal and its tokens; return the number of its tokens. Raises PrincipalNotFound."""
@@ -218,11 +225,12 @@ class AccessBook:
         grants: Iterable[Grant] = (),
         description: str = "",
         created_by: str = "",
+        group: str = "",
     ) -> Token:
-        """Add a token of a principal, which is created with the grants if there is none.
+        """Add a token of a principal, which is created with the grants and the group if there is none.
 
-        `secret`: a new token; `lifetime`: in seconds. Raises InvalidRequest, also for grants that an existing principal
-        does not have: its other tokens would receive them too. Raises QuotaExceeded.
+        `secret`: a new token; `lifetime`: in seconds. Raises InvalidRequest, also for grants or a group that an
+        existing principal does not have: its other tokens would receive them too. Raises QuotaExceeded.
         """
         errors = [*_text_errors("description", description)]
         if not principal.startswith("token:"):
@@ -238,6 +246,9 @@ class AccessBook:
             shown = ", ".join(sorted(map(str, more)))
             why = f"{principal} exists and does not have {shown}; choose another name, or use: tron grant add"
             raise InvalidRequest.of(FieldError("grants", why))
+        if known is not None and group and unicodedata.normalize("NFC", group) != known.group:
+            why = f"is {group!r}; {principal} exists, and its group is {known.group!r}; to change it: tron grant add"
+            raise InvalidRequest.of(FieldError("group", why))
         self._drop_expired(now)
         if len(self.tokens) >= MOST_TOKENS:
             raise QuotaExceeded(f"there are {MOST_TOKENS} tokens; no more are allowed")
@@ -246,7 +257,7 @@ class AccessBook:
         if id_of(secret) in self.tokens:
             raise QuotaExceeded("the id of the new token is used already; try again")
         if known is None:
-            self.put(Registered(principal, grants=wanted))
+            self.put(Registered(principal, group, wanted))
         ends = None if lifetime is None else now + lifetime
         token = Token(id_of(secret), digest_of(secret), principal, now, ends, description, created_by)
         self.tokens[token.token_id] = token

@@ -80,6 +80,7 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
                 grants=grants,
                 description=request.description,
                 created_by=created_by,
+                group=request.group,
             )
         )
         return access_service_pb2.CreateTokenResponse(secret=secret, token=_token(token, None))
@@ -152,10 +153,11 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
         add = access_codec.decode_grants("add", request.add)
         remove = access_codec.decode_grants("remove", request.remove)
         disabled = request.disabled if request.HasField("disabled") else None
-        if not add and not remove and disabled is None:
+        group = request.group if request.HasField("group") else None
+        if not add and not remove and disabled is None and group is None:
             raise InvalidRequest.of(FieldError("add", "is empty, and so is remove: name a grant"))
         found = await self._access.change(
-            lambda book: book.change_grants(request.principal, add, remove, disabled=disabled)
+            lambda book: book.change_grants(request.principal, add, remove, disabled=disabled, group=group)
         )
         return access_service_pb2.ChangeGrantsResponse(principal=_principal(found))
 

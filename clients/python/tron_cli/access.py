@@ -48,6 +48,14 @@ IdsOption = Annotated[
         "end. May be repeated. Default: all, except for the roles agent, relay and judge, which need it.",
     ),
 ]
+GroupOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The group of the principal. The principals of a group own services together: give one to the tokens and "
+        "certificates of one job.",
+    ),
+]
 PrincipalArgument = Annotated[
     str,
     typer.Argument(metavar="PRINCIPAL", help="The principal, such as token:ci or spiffe:tron/worker-1."),
@@ -64,6 +72,13 @@ def create(
     ],
     registry: RegistryOption = DEFAULT_REGISTRY,
     ids: IdsOption = None,
+    further: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--grant", metavar="'ROLE PATTERN'", help="A further right, such as 'observer *'. May be repeated."
+        ),
+    ] = None,
+    group: GroupOption = None,
     expires: Annotated[
         str, typer.Option(metavar="TIME", help=f"How long it is valid, such as 12h, 90d or 1y; or {NEVER}.")
     ] = "90d",
@@ -84,11 +99,13 @@ def create(
     to_stdout = str(file) == "-"
     if to_stdout and (as_json or not name):
         raise typer.BadParameter(messages.TOKEN_TO_STDOUT, param_hint="--out")
-    wanted = _grants(role, ids)
+    wanted = (*_grants(role, ids), *map(_grant, further or ()))
     lifetime = _lifetime(expires)
     _check_target(file, force=force or to_stdout)
     with access(registry) as client:
-        created = client.create_token(f"token:{name or file.stem}", wanted, lifetime=lifetime, description=description)
+        created = client.create_token(
+            f"token:{name or file.stem}", wanted, lifetime=lifetime, description=description, group=group or ""
+        )
         try:
             if to_stdout:
                 print(created.secret, flush=True)
@@ -187,11 +204,16 @@ def add(
     role: RoleOption,
     registry: RegistryOption = DEFAULT_REGISTRY,
     ids: IdsOption = None,
+    group: GroupOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Add a right to a principal, which is created if it is not known. Its agents connect again within 30 seconds."""
+    """Add a right to a principal, which is created if it is not known. Its agents connect again within 30 seconds.
+
+    With another group, its open streams end within a second, and what it has
+    registered stays with its former owner.
+    """
     with access(registry) as client:
-        report(client.change_grants(principal, add=_grants(role, ids)), as_json)
+        report(client.change_grants(principal, add=_grants(role, ids), group=group), as_json)
 
 
 @grants.command()
@@ -272,6 +294,16 @@ def _grants(role: Role, ids: Iterable[str] | None) -> tuple[Grant, ...]:
         return tuple(Grant(role, check_pattern(each)) for each in patterns)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--ids") from error
+
+
+def _grant(text: str) -> Grant:
+    role, blank, pattern = text.partition(" ")
+    if not blank:
+        raise typer.BadParameter(messages.not_a_grant(text), param_hint="--grant")
+    try:
+        return Grant(_role(role), check_pattern(pattern))
+    except (ValueError, typer.BadParameter) as error:
+        raise typer.BadParameter(str(error), param_hint="--grant") from error
 
 
 def _lifetime(text: str) -> float | None:

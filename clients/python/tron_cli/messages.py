@@ -460,6 +460,10 @@ def needs_ids(role: str) -> str:
     return f"the role {role} needs the ids for which it is granted; all of them are '*'"
 
 
+def not_a_grant(text: str) -> str:
+    return f"{text!r} is not a right; write a role and a pattern, for example 'observer *'"
+
+
 def not_a_lifetime(text: str) -> str:
     return f"{text!r} is not a time; write, for example, 12h, 90d or 1y, or never"
 

@@ -136,15 +136,22 @@ class AccessClient:
         return access_codec.decode_principal(self._do("WhoAmI", access_service_pb2.WhoAmIRequest()).principal)
 
     def create_token(
-        self, principal: str, grants: Iterable[Grant] = (), *, lifetime: float | None = None, description: str = ""
+        self,
+        principal: str,
+        grants: Iterable[Grant] = (),
+        *,
+        lifetime: float | None = None,
+        description: str = "",
+        group: str = "",
     ) -> CreatedToken:
-        """Create a token of a principal `token:NAME`, which is created with the grants if there is none. `lifetime`:
-        in seconds; None: it does not end."""
+        """Create a token of a principal `token:NAME`, which is created with the grants and the group if there is none.
+        `lifetime`: in seconds; None: it does not end."""
         request = access_service_pb2.CreateTokenRequest(
             principal=arguments.text("principal", principal),
             grants=[access_codec.encode_grant(each) for each in grants],
             lifetime=wire.duration(arguments.optional_seconds("lifetime", lifetime)),
             description=arguments.text("description", description),
+            group=arguments.text("group", group),
         )
         answer = self._do("CreateToken", request)
         return CreatedToken(answer.secret, _token(answer.token))
@@ -198,17 +205,19 @@ class AccessClient:
         remove: Iterable[Grant] = (),
         *,
         disabled: bool | None = None,
+        group: str | None = None,
     ) -> PrincipalInfo:
         """Add grants to a principal and remove others, in one step; a principal that is not known is created.
 
-        `disabled`: whether its credentials are refused from now on; None leaves that as it is. The principal
-        `serial:HEX` is the certificate with this serial number.
+        `disabled`: whether its credentials are refused from now on; `group`: its group from now on; None leaves them as
+        they are. The principal `serial:HEX` is the certificate with this serial number.
         """
         request = access_service_pb2.ChangeGrantsRequest(
             principal=arguments.text("principal", principal),
             add=[access_codec.encode_grant(each) for each in add],
             remove=[access_codec.encode_grant(each) for each in remove],
             disabled=disabled,
+            group=None if group is None else arguments.text("group", group),
         )
         return _principal(self._do("ChangeGrants", request).principal)
 

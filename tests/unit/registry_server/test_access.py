@@ -375,6 +375,30 @@ def test_the_commands_create_list_and_revoke_tokens(served: Served, tmp_path: Pa
     assert "There are no tokens." in run(served, "token", "list", "--principal", "token:ci")
 
 
+def test_one_command_creates_a_token_with_a_group_and_several_rights(
+    served: Served, client: AccessClient, tmp_path: Path
+) -> None:
+    def create(name: str, *more: str, code: int = 0) -> str:
+        line = ("token", "create", "--role", "agent", "--ids", "worker-*", *more, "--out", str(tmp_path / name))
+        return run(served, *line, "--name", "pod", code=code)
+
+    create("first", "--group", "batch", "--grant", "observer *", "--grant", "agent job one")
+    pod = client.get_principal("token:pod")
+    assert (pod.group, [str(each) for each in pod.grants]) == (
+        "batch",
+        ["agent worker-*", "observer *", "agent job one"],
+    )
+    create("second")
+    create("third", "--group", "batch")
+    assert "group: is 'other'; token:pod exists, and its group is 'batch'" in create("x", "--group", "other", code=1)
+    for text in ("observer", "boss *", "agent *a", "agent "):
+        assert "--grant" in create("x", "--grant", text, code=2)
+    run(served, "grant", "add", "spiffe:tron/pod", "--role", "agent", "--ids", "worker-*", "--group", "batch")
+    assert client.get_principal("spiffe:tron/pod").group == "batch"
+    run(served, "grant", "add", "spiffe:tron/pod", "--role", "observer")
+    assert client.get_principal("spiffe:tron/pod").group == "batch", "it stays"
+
+
 def test_the_commands_change_grants_and_say_who_calls(served: Served) -> None:
     assert "spiffe:tron/a now has: observer *." in run(served, "grant", "add", "spiffe:tron/a", "--role", "observer")
     assert "observer *" in run(served, "grant", "list")

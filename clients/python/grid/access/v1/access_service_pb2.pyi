@@ -143,9 +143,12 @@ class CreateTokenRequest(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     LIFETIME_FIELD_NUMBER: _builtins.int
     GRANTS_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
     principal: _builtins.str
     """Its name is `token:` and more."""
     description: _builtins.str
+    group: _builtins.str
+    """The group of a principal that is created. A principal that exists must have it. Empty: none, or the one that it has."""
     @_builtins.property
     def lifetime(self) -> _duration_pb2.Duration:
         """For how long it is valid, from a minute on. Not set: it does not end."""
@@ -161,10 +164,11 @@ class CreateTokenRequest(_message.Message):
         description: _builtins.str = ...,
         lifetime: _duration_pb2.Duration | None = ...,
         grants: _abc.Iterable[_access_pb2.Grant] | None = ...,
+        group: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "grants", b"grants", "lifetime", b"lifetime", "principal", b"principal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "grants", b"grants", "group", b"group", "lifetime", b"lifetime", "principal", b"principal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -478,11 +482,16 @@ class ChangeGrantsRequest(_message.Message):
     ADD_FIELD_NUMBER: _builtins.int
     REMOVE_FIELD_NUMBER: _builtins.int
     DISABLED_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
     principal: _builtins.str
     """The name of the principal."""
     disabled: _builtins.bool
     """Whether its credentials are refused from now on; open calls end within a second. Not set: as before. The principal
     `serial:` and the serial number of a certificate in hexadecimal is that certificate, whatever its name.
+    """
+    group: _builtins.str
+    """Its group from now on; its open calls end within a second. What it registered before belongs to its former owner. Not
+    set: as before.
     """
     @_builtins.property
     def add(self) -> _containers.RepeatedCompositeFieldContainer[_access_pb2.Grant]: ...
@@ -495,14 +504,20 @@ class ChangeGrantsRequest(_message.Message):
         add: _abc.Iterable[_access_pb2.Grant] | None = ...,
         remove: _abc.Iterable[_access_pb2.Grant] | None = ...,
         disabled: _builtins.bool | None = ...,
+        group: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_disabled", b"_disabled", "disabled", b"disabled"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_disabled", b"_disabled", "_group", b"_group", "disabled", b"disabled", "group", b"group"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled", b"_disabled", "add", b"add", "disabled", b"disabled", "principal", b"principal", "remove", b"remove"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled", b"_disabled", "_group", b"_group", "add", b"add", "disabled", b"disabled", "group", b"group", "principal", b"principal", "remove", b"remove"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__disabled: _TypeAlias = _typing.Literal["disabled"]  # noqa: Y015
     _WhichOneofArgType__disabled: _TypeAlias = _typing.Literal["_disabled", b"_disabled"]  # noqa: Y015
+    _WhichOneofReturnType__group: _TypeAlias = _typing.Literal["group"]  # noqa: Y015
+    _WhichOneofArgType__group: _TypeAlias = _typing.Literal["_group", b"_group"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__disabled) -> _WhichOneofReturnType__disabled | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__group) -> _WhichOneofReturnType__group | None: ...
 
 Global___ChangeGrantsRequest: _TypeAlias = ChangeGrantsRequest  # noqa: Y015
 
