@@ -7,7 +7,6 @@ import os
 import re
 import ssl
 import subprocess
-import sys
 import tarfile
 import threading
 import tomllib
@@ -32,6 +31,7 @@ from tron_client.endpoint import Endpoint
 from tests.e2e.raw_agent import RawAgent, a_service, seconds
 from tests.e2e.refusals import read_refusal
 from tests.support.binaries import find_binary
+from tests.support.commands import run_tron
 from tests.support.processes import System, start_registry, start_system
 from tests.support.stored_events import stored_alerts
 from tests.support.waiting import wait_until
@@ -71,7 +71,7 @@ class Secured:
 
     def tron(self, name: str, *words: str) -> str:
         """Run a command as a principal; return what it printed."""
-        done = run_tron(*words, env=self.environment(name))
+        done = run_tron(*words, env=os.environ | self.environment(name))
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -107,14 +107,6 @@ class Secured:
         printed = self.tron(ADMIN, "audit", "--kind", "refusal", "--json")
         records = [json.loads(line) for line in printed.splitlines()]
         return {(each["actor"], each["method"], each["target"], each["outcome"]) for each in records}
-
-
-def run_tron(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command."""
-    return subprocess.run(
-        [sys.executable, "-m", "tron_cli", *words],
-        capture_output=True, text=True, check=False, timeout=60, env={**os.environ, **(env or {})},
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 from tron_client import RegistryClient
 
+from tests.support import warm
 from tests.support.processes import System, start_system
 from tests.support.waiting import wait_until
 
@@ -64,15 +64,8 @@ def system(folder: Path) -> Iterator[System]:
 
 def bundle(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command in `folder`."""
-    return subprocess.run(
-        [sys.executable, "-m", "tron_cli", "support-bundle", *arguments],
-        cwd=folder,
-        env={**os.environ, **(env or {})},
-        text=True,
-        capture_output=True,
-        timeout=100,
-        check=False,
-    )
+    words = ("support-bundle", *arguments)
+    return warm.run("tron_cli", words, os.environ | dict(env or {}), timeout=100, cwd=folder)
 
 
 def parts(file: Path) -> dict[str, str]:

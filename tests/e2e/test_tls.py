@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
 import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support import warm
 from tests.support.authority import Authority
 from tests.support.binaries import find_binary
 from tests.support.processes import GATEWAY_FLAGS, System, start_registry, start_system
@@ -243,6 +244,4 @@ def test_files_that_cannot_be_used_stop_tron_up_in_one_line(tmp_path: Path) -> N
 
 
 def _run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=False, timeout=ONE_MINUTE
-    )
+    return warm.run(module, arguments, os.environ, timeout=ONE_MINUTE)
