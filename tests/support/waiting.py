@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LONGEST_PAUSE = 0.05
+_LATER = 0.05
+"""Seconds between two looks, and then the part of the wait so far: to ask a system costs both of us a processor."""
+
+_LONGEST_PAUSE = 0.25
 
 
 def wait_until(predicate: Callable[[], T], timeout: float = 10.0, what: str = "") -> T:
@@ -19,16 +22,17 @@ def wait_until(predicate: Callable[[], T], timeout: float = 10.0, what: str = ""
 
     The predicate is asked once more after the deadline, so that a test process that was itself stopped does not fail.
     """
-    deadline = time.monotonic() + timeout
+    began = time.monotonic()
     pause = 0.002
     while True:
-        late = time.monotonic() >= deadline
+        waited = time.monotonic() - began
+        late = waited >= timeout
         if value := predicate():
             return value
         if late:
             raise AssertionError(f"not within {timeout:g} s: {what or predicate}")
-        time.sleep(pause)
-        pause = min(pause * 2, _LONGEST_PAUSE)
+        time.sleep(min(pause, _LONGEST_PAUSE, max(_LATER, _LATER * waited)))
+        pause *= 2
 
 
 async def eventually(predicate: Callable[[], T], timeout: float = 10.0, what: str = "") -> T:
