@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # The tools of the set-up (buf, grpcurl) stand in front of whatever the machine has.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help up demo setup test gates timed units fleets scenarios lint types fast check fix stubs e2e endurance chaos browser simulate fuzz conformance coverage bench curve clean
+.PHONY: help up demo setup test gates tests fleets scenarios lint types fast check fix stubs e2e endurance chaos browser simulate fuzz conformance coverage bench curve clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,30 +30,27 @@ demo: $(VENV)/.installed  ## the same, with a fleet to play with
 
 setup: $(VENV)/.installed-dev  ## install everything for developing
 
-# Lint, types and the simulation have no deadlines: they run beside the tests, on what those leave of the processors. Unit tests have
-# few, and long ones: they may wait for the others.
+# Lint, types and the simulation have no deadlines: they run beside the tests, on what those leave of the processors.
 BESIDE := $(shell command -v setsid) tools/in_background.sh
 test: setup  ## everything that CI runs; sets itself up
-	printed=$$(mktemp -d); units=; status=0; \
+	printed=$$(mktemp -d); status=0; \
 	$(BESIDE) 19 $(MAKE) -k -j 2 $(if $(filter output-sync,$(.FEATURES)),-O) --no-print-directory lint types fleets scenarios \
 		>$$printed/checks 2>&1 & checks=$$!; \
-	trap 'for each in $$checks $$units; do kill -- -$$each 2>/dev/null || kill $$each 2>/dev/null || true; done; rm -rf $$printed' EXIT; \
+	trap 'kill -- -$$checks 2>/dev/null || kill $$checks 2>/dev/null || true; rm -rf $$printed' EXIT; \
 	$(MAKE) --no-print-directory gates || status=$$?; \
-	$(BESIDE) 8 $(MAKE) --no-print-directory units >$$printed/units 2>&1 & units=$$!; \
-	$(MAKE) --no-print-directory timed || status=$$?; \
-	wait $$units || status=$$?; \
+	$(MAKE) --no-print-directory tests || status=$$?; \
 	wait $$checks || status=$$?; \
-	cat $$printed/units $$printed/checks; exit $$status
+	cat $$printed/checks; exit $$status
 
 gates: setup
 	$(BIN)/python -m pytest $(SHORT_TURNS)
 	$(BIN)/python -m benchmarks.per_message --gate --rounds 3 --seconds 1
 
-timed: setup
-	$(BIN)/python -m pytest -n 3 $(PARALLEL) --ignore tests/unit --ignore tests/simulation tests
-
-units: setup
-	$(BIN)/python -m pytest -n 2 $(PARALLEL) --ignore $(SHORT_TURNS) tests/unit
+# Tests of whole programs wait for half of their time, so there are more workers than processors. Unit tests, which only compute, come
+# last: nothing that waits beside them misses a deadline.
+UNITS_LAST := $(filter-out tests/simulation/ tests/support/ tests/__pycache__/ tests/unit/,$(sort $(wildcard tests/*/))) tests/unit
+tests: setup
+	$(BIN)/python -m pytest -n 3 $(PARALLEL) --ignore $(SHORT_TURNS) $(UNITS_LAST)
 
 FLEETS := tests/simulation/test_simulation.py
 fleets: setup
