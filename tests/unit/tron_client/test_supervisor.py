@@ -11,6 +11,8 @@ import pytest
 from tron_client import Agent, Alert, FailedChild, RegistryClient, RegistryUnavailable, Service, Supervisor
 from tron_client.testing import FakeRegistry
 
+from tests.support.waiting import wait_until
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -308,10 +310,12 @@ def test_a_child_that_came_back_while_the_next_restart_waited_is_not_restarted(
     fake: FakeRegistry, parent: Agent, children: Children
 ) -> None:
     children.broken = True
-    with Supervisor(parent, children.restart, first_delay=20.0, longest_delay=20.0):
+    with Supervisor(parent, children.restart, first_delay=20.0, longest_delay=20.0) as supervisor:
         children.start("a")
         alert_id = children.kill("a")
         fake.wait_for(lambda: recorded(fake, "restart_failed"))
+        # The event is recorded a moment before the supervisor knows that the restart has ended.
+        wait_until(lambda: not supervisor._core._children["a"].running, 10, "the next restart waits")  # noqa: SLF001
         children.start("a")
         children.accuse("a", "heartbeat_restored", severity="INFO")
         fake.wait_for(lambda: alert_id in fake.acknowledged)
