@@ -20,6 +20,10 @@ from tests.support.processes import is_alive
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
+INTERVAL = "3"
+"""Seconds between two heartbeats. With one second, a worker that has no processor for 1.3 s, as when all of them end
+beside other tests, misses a heartbeat in truth; here it may have none for 3.3 s."""
+
 ALARMS = {"service_suspect", "heartbeat_miss", "service_down", "service_deregistered", "heartbeat_restored"}
 
 
@@ -30,6 +34,7 @@ class Server:
         self.grid, self.log, self.service_id = grid, log, service_id
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         environment = {**os.environ, "TRON_REGISTRY": grid.address, "SERVED_ID": service_id, "PYTHONPATH": path}
+        environment["SERVED_INTERVAL"] = INTERVAL
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *command],
