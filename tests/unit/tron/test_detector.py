@@ -183,7 +183,7 @@ def test_after_a_restart_everyone_has_the_reattach_window() -> None:
 
 
 def returning(detector: Detector, until: float, *, every: float) -> list[tuple[float, Transition]]:
-    """Walk on while other services open their first streams since the restart, `every` so many seconds."""
+    """Walk on while other services open their first streams since the restart, one each `every` seconds."""
     decided: list[tuple[float, Transition]] = []
     at = every
     for number in count(2):
