@@ -6,6 +6,7 @@
 - `variables`                             variables of the environment that look like settings and are none.
 - `jwt_settings`, `issuer_http`           the issuers of JSON Web Tokens, and requests to them.
 - `oidc_settings`                         the issuer at which people log in to the dashboard.
+- `settled_files`                         when files that somebody replaces are read.
 - `certificates`, `tls_files`, `tls`      decide whether a certificate can be used; files; TLS of all ports.
 - `http_hosts`, `http_rules`              which requests an HTTP port serves.
 - `grpc_server`, `options`, `reflection`  the one place that creates a gRPC server, and its options.

@@ -21,14 +21,14 @@ import structlog
 
 from grid_hosting.certificates import Certificate, CertificateError, check, check_authorities, warning_due
 from grid_hosting.security import SecuritySettings
+from grid_hosting.settled_files import SettledFiles
 from grid_hosting.start import StartError
 from grid_hosting.tls_files import Signature, read_file, read_material, signature
 
 log = structlog.get_logger("tls")
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks at the files. New files are loaded once two looks found them unchanged, because
-certificate and key are rarely replaced in the same moment."""
+"""Seconds between two looks at the files."""
 
 
 class ServerTls:
@@ -37,7 +37,7 @@ class ServerTls:
 
     def __init__(self, settings: SecuritySettings, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._settings, self._now = settings, now
-        self._seen = self._loaded = signature(settings)
+        self._files = SettledFiles(signature(settings))
         self._failed: Signature | None = None
         self._warned: timedelta | None = None
         self.reload_failures = 0
@@ -77,8 +77,7 @@ class ServerTls:
     def look(self) -> None:
         """Load the files if they have changed since they were loaded, and were not changed since the last look."""
         found = signature(self._settings)
-        settled, self._seen = found == self._seen, found
-        if not settled or found == self._loaded:
+        if not self._files.are_new(found):
             return
         try:
             self.certificate, self._context, self._grpc = self._load()
@@ -89,7 +88,7 @@ class ServerTls:
                 self.reload_failures += 1
                 log.error("tls_reload_failed", why=str(error), still_used_until=self._shown_end())
             return
-        self._loaded, self._failed, self._warned = found, None, None
+        self._files.used, self._failed, self._warned = found, None, None
         log.info("tls_reloaded", valid_until=self._shown_end())
 
     def warn_of_end(self) -> None:

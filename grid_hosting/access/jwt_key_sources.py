@@ -17,12 +17,13 @@ from tron_client.tls_files import file_stamp
 from grid_hosting.access.jwt_keys import MOST_BYTES, Algorithm, KeySet, read_keys
 from grid_hosting.issuer_http import IssuerHttp, IssuerUnreachableError
 from grid_hosting.jwt_settings import JwtIssuer
+from grid_hosting.settled_files import SettledFiles
 from grid_hosting.start import StartError, absolute, reason
 
 log = structlog.get_logger("access")
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks at a file. A new one is read once two looks found it unchanged."""
+"""Seconds between two looks at a file."""
 
 FETCH_EVERY = 300.0
 """Seconds between two requests to a URL: issuers publish a key long before they sign with it."""
@@ -42,7 +43,7 @@ class FileKeys:
 
     def __init__(self, settings: JwtIssuer, path: Path, replace: Replace) -> None:
         self._settings, self._path, self._replace = settings, path, replace
-        self._seen = self._used = file_stamp(path)
+        self._files = SettledFiles(file_stamp(path))
 
     def load(self) -> None:
         """Read the file. Raises StartError."""
@@ -55,10 +56,9 @@ class FileKeys:
     def look(self) -> None:
         """Read the file again if it has changed. A file that cannot be used leaves the earlier keys in use."""
         found = file_stamp(self._path)
-        settled, self._seen = found == self._seen, found
-        if not settled or found == self._used:
+        if not self._files.are_new(found):
             return
-        self._used = found
+        self._files.used = found
         try:
             self.load()
         except StartError as error:
