@@ -50,7 +50,7 @@ class DataFile:
     """The version of the database that this installation knows."""
 
 
-REGISTRY = DataFile("registry.db", Kind.DATABASE, Order.REGISTRY, schema=4)
+REGISTRY = DataFile("registry.db", Kind.DATABASE, Order.REGISTRY, schema=5)
 STATE = (
     DataFile("heartbeat_alerts.position", Kind.WHOLE, Order.POSITION),
     DataFile("heartbeat_alerts_*.jsonl", Kind.LINES, Order.ALERT_FILES),

@@ -193,8 +193,8 @@ ISSUER_TABLE = '[[security.jwt]]\nissuer = "https://a"\naudience = "tron"\nalgor
         (
             '[security]\ncret = "x"\n',
             "[security] has no setting cret; it has accept_common_name, authentication, ca, cert, client_ca, "
-            "http_hosts, http_origins, insecure_listen, jwt, key, legacy_open_to, max_connection_age, trust_domains, "
-            "trusted_proxies",
+            "http_hosts, http_origins, insecure_listen, jwt, key, legacy_open_to, max_connection_age, oidc, "
+            "trust_domains, trusted_proxies",
         ),
         ('security = "on"\n', "security is not a table"),
         ('[security]\ncert = "x"\n', "[security] key: is missing"),
