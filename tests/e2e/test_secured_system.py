@@ -32,6 +32,7 @@ from tests.e2e.raw_agent import RawAgent, a_service, seconds
 from tests.e2e.refusals import read_refusal
 from tests.support.binaries import find_binary
 from tests.support.commands import run_tron
+from tests.support.oidc_provider import CLIENT, SECRET, OidcProvider, serving
 from tests.support.processes import System, start_registry, start_system
 from tests.support.stored_events import stored_alerts
 from tests.support.waiting import wait_until
@@ -49,10 +50,12 @@ OWN_PAGE = {"sec-fetch-site": "same-origin"}
 
 @dataclass(frozen=True, slots=True)
 class Secured:
-    """A running system, the folder with its settings, and the tokens of callers: `NAME.token`."""
+    """A running system, the folder with its settings, the tokens of callers: `NAME.token`, and the issuer at which
+    people log in."""
 
     system: System
     folder: Path
+    provider: OidcProvider
 
     @property
     def ca(self) -> Path:
@@ -109,6 +112,20 @@ class Secured:
         return {(each["actor"], each["method"], each["target"], each["outcome"]) for each in records}
 
 
+@contextmanager
+def trusting(settings: Path, provider: OidcProvider, ca: Path) -> Iterator[None]:
+    """Add the issuer to the settings of a system."""
+    secret = settings.parent / "oidc.secret"
+    secret.touch(0o600)
+    secret.write_text(f"{SECRET}\n")
+    oidc = f'issuer = "{provider.url}"\nclient_id = "{CLIENT}"\nclient_secret_file = "{secret}"\nca = "{ca}"\n'
+    verified = f'issuer = "{provider.url}"\naudience = "{CLIENT}"\nalgorithm = "ES256"\n'
+    keys = f'keys_url = "{provider.url}/keys"\nkeys_ca = "{ca}"\nroles = {{ "groups=readers" = ["observer *"] }}\n'
+    with settings.open("a") as file:
+        file.write(f"\n[security.oidc]\n{oidc}\n[[security.jwt]]\n{verified}{keys}")
+    yield
+
+
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     """A development system with a registration, which becomes a secured one."""
@@ -125,11 +142,16 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     done = run_tron("security", "enable", *words)
     assert done.returncode == 0, done.stderr
     assert tomllib.loads(settings.read_text())["security"]["authentication"] is True
+    provider = OidcProvider(secret=SECRET)
     fleet = folder / "fleet.toml"
     fleet.write_text('[[service]]\nservice_id = "demo-1"\nname = "demo-1"\ntype = "agent"\n')
     demo = ("--demo", "--catalogue", str(fleet))
-    with start_system(folder, "--config", str(settings), *demo, "--legacy-open-to", OLD_CLIENT) as system:
-        found = Secured(system, folder)
+    with (
+        serving(provider, folder) as issuer_ca,
+        trusting(settings, provider, issuer_ca),
+        start_system(folder, "--config", str(settings), *demo, "--legacy-open-to", OLD_CLIENT) as system,
+    ):
+        found = Secured(system, folder, provider)
         for name, pattern in GRANTS.items():
             words = ("--role", "agent", "--ids", pattern, "--out", str(found.token(name)))
             found.tron(ADMIN, "token", "create", *words)
@@ -303,6 +325,33 @@ def test_a_session_of_the_page_acts_as_its_principal_and_ends_with_its_token(sec
         assert http.get(f"{base}/v1/status").status_code == 401
 
 
+def test_a_person_who_logs_in_at_an_issuer_acts_as_the_subject_of_the_token_until_it_is_denied(
+    secured: Secured,
+) -> None:
+    base, alice = f"https://{secured.system.ready['hmi_http']}", f"jwt:{secured.provider.url}#alice"
+
+    def log_in(http: httpx.Client) -> int:
+        begun = http.post(f"{base}/session/oidc", json={}, headers=OWN_PAGE)
+        return http.get(secured.provider.authorize(begun.json()["url"])).status_code if begun.is_success else 0
+
+    with secured.http() as http:
+        wait_until(lambda: log_in(http) == 200, 20, "registry and gateway have read what the issuer says of itself")
+        assert http.get(f"{base}/session").json() == {"principal": alice, "roles": ["observer"], "session": True}
+        with http.stream("GET", f"{base}/v1/stream", headers=OWN_PAGE) as stream:
+            parts = stream.iter_raw()
+            next(parts)
+            secured.tron(ADMIN, "grant", "deny", alice)
+            for _ in parts:  # it ends, or a read times out: a state follows each 5 s
+                pass
+        assert http.get(f"{base}/session").status_code == 401
+        assert log_in(http) == 403
+        wait_until(
+            lambda: "GET /session/oidc" in {method for _, method, _, _ in secured.refusals()},
+            10,
+            "the refusal is recorded",
+        )
+
+
 def test_socket_io_clients_need_a_token_and_end_with_it(secured: Secured) -> None:
     name, address = "listener", secured.system.ready["events_http"]
     words = ("--role", "observer", "--out", str(secured.token(name)), "--json")
@@ -450,7 +499,11 @@ def test_an_operator_acts_over_http_and_at_tron_under_its_own_name_until_its_tok
 
 
 def test_no_secret_occurs_anywhere_but_in_its_file(secured: Secured) -> None:
-    files = [*secured.folder.glob("*.token"), *(secured.folder / "data").glob("*.token")]
+    files = [
+        *secured.folder.glob("*.token"),
+        secured.folder / "oidc.secret",
+        *(secured.folder / "data").glob("*.token"),
+    ]
     names = {each.name for each in files}
     assert names >= {"monitor.token", "gateway.token", "demo.token", "admin.token", "worker.token"}
     assert all(each.stat().st_mode & 0o077 == 0 for each in (secured.folder / "data", *files))

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
 
 from grid_hosting.issuer_http import IssuerHttp
 from tests.support.authority import Authority
-from tests.support.issuer import URL, claims, sign
+from tests.support.issuer import URL, claims, ec_key, key_set, sign
 
 CLIENT = "tron-page"
 SECRET = "a secret: of+the client"
@@ -66,6 +66,8 @@ class OidcProvider:
                     "authorization_response_iss_parameter_supported": True,
                 }
                 return _json(200, {**usual, **self.document})
+            case "GET", "/keys":
+                return 200, {}, key_set(ec_key())
             case "GET", "/authorize":
                 return 302, {"location": self.authorize(target)}, b""
             case "POST", "/token":
