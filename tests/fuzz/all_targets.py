@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.fuzz.file_targets import FILE_TARGET
 from tests.fuzz.gateway_targets import HTTP_TARGET, SECURED_TARGET, SOCKET_TARGET
+from tests.fuzz.jwt_targets import JWT_TARGET
 from tests.fuzz.live_targets import LIVE_TARGET
 from tests.fuzz.registry_targets import CALL_TARGET, STREAM_TARGET
 from tests.fuzz.sdk_targets import AGENT_TARGET, MODEL_TARGET, OBSERVER_TARGET
@@ -17,6 +18,7 @@ TARGETS = (
     SECURED_TARGET,
     SOCKET_TARGET,
     FILE_TARGET,
+    JWT_TARGET,
     AGENT_TARGET,
     OBSERVER_TARGET,
     MODEL_TARGET,

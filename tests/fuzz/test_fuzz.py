@@ -19,6 +19,7 @@ EXAMPLES = {
     "gateway with authentication": 30,
     "gateway socket.io": 25,
     "files": 80,
+    "json web tokens": 60,
     "sdk heartbeat": 60,
     "tron frames": 60,
     "sdk models": 60,
