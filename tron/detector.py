@@ -425,14 +425,7 @@ class Detector:
 
     def _decide(self, lease: Lease, kind: Kind, due: float) -> Transition:
         before = lease.facts
-        state_before = replace(
-            before,
-            judged=lease.liveness,
-            cause=lease.cause,
-            judged_at=lease.judged_at,
-            missed_beats=lease.missed_beats,
-            last_heartbeat_at=lease.last_heartbeat_at,
-        )
+        state_before = _with_judgement(before, lease)
         policy = self._policies.of(before.service_id)
         cause = LivenessCause.DISCONNECTED if lease.disconnected else LivenessCause.SILENT
         missed_beats = 0
@@ -467,3 +460,19 @@ class Detector:
 
     def _missed_beats(self, lease: Lease) -> int:
         return max(0, int((self.now - lease.heard_at) / lease.facts.interval))
+
+
+def _with_judgement(facts: Facts, lease: Lease) -> Facts:
+    """Return the facts with the present judgement of the record. Facts that have it already, as those of thousands
+    whose streams broke at once, are not copied: that would take half of the time of all decisions."""
+    known = (facts.judged, facts.cause, facts.judged_at, facts.missed_beats, facts.last_heartbeat_at)
+    if known == (lease.liveness, lease.cause, lease.judged_at, lease.missed_beats, lease.last_heartbeat_at):
+        return facts
+    return replace(
+        facts,
+        judged=lease.liveness,
+        cause=lease.cause,
+        judged_at=lease.judged_at,
+        missed_beats=lease.missed_beats,
+        last_heartbeat_at=lease.last_heartbeat_at,
+    )

@@ -23,7 +23,10 @@ class RoundRobin(Generic[Item]):
 
     def put(self, party: str, item: Item) -> None:
         """Add an item after those of the same party."""
-        self._of_party.setdefault(party, OrderedDict())[item] = None
+        items = self._of_party.get(party)
+        if items is None:
+            items = self._of_party[party] = OrderedDict()
+        items[item] = None
 
     def take(self) -> Item:
         """Remove and return the oldest item of the party whose turn it is. Raises StopIteration if no item waits."""
