@@ -118,6 +118,7 @@ class _Child:
     started: float = 0.0
     running: bool = False
     stuck: bool = False
+    returned: bool = False  # it was reported alive during its restart, and no failure since
     incarnation: int = 0
     trouble: int = 0  # the number of its failure: it grows whenever one is over
     escalating: tuple[int, int] | None = None  # which trouble, and in which incarnation, is being escalated
@@ -146,6 +147,7 @@ class Supervision:
         if known.phase is _Phase.ESCALATED and incarnation <= known.incarnation:
             return self._dealt([alert_id])  # the same death, by another name
         known.open[alert_id] = None
+        known.returned = False
         known.incarnation = max(known.incarnation, incarnation)
         if known.phase in (_Phase.SOUND, _Phase.ESCALATED):
             self._plan(known, now)
@@ -154,8 +156,11 @@ class Supervision:
     def recovered(self, child: str, now: float) -> list[Decision]:
         """Record that a child is alive, for whatever reason."""
         known = self._children.get(child)
-        if known is None or known.phase is _Phase.RESTARTING:
-            return []  # its restart will notice
+        if known is None:
+            return []
+        if known.phase is _Phase.RESTARTING:
+            known.returned = True  # what its restart finds decides; if that failed, this does
+            return []
         return [*self._settle(known), *self.tick(now)]
 
     def ended(self, child: str, outcome: Outcome, now: float) -> list[Decision]:
@@ -166,7 +171,7 @@ class Supervision:
         decisions: list[Decision] = []
         if outcome in ("not_needed", "postponed"):
             known.history.undo()
-        if outcome in ("up", "not_needed"):
+        if outcome in ("up", "not_needed") or (known.phase is _Phase.RESTARTING and known.returned):
             decisions += self._settle(known)
         elif known.phase is _Phase.RESTARTING and outcome == "postponed":
             known.phase, known.due = _Phase.WAITING, now + self._limits.first_delay
@@ -210,7 +215,7 @@ class Supervision:
         for name, child in self._due(_Phase.WAITING, now)[: self._room()]:
             alert_id = next(iter(child.open))
             child.history.started(now, alert_id)
-            child.phase, child.started, child.running = _Phase.RESTARTING, now, True
+            child.phase, child.started, child.running, child.returned = _Phase.RESTARTING, now, True, False
             count = child.history.count(now)
             decisions.append(Restart(name, count, child.history.incident, alert_id, child.incarnation))
         return decisions

@@ -58,6 +58,22 @@ def test_a_child_that_is_down_is_restarted_at_once_and_the_alert_acknowledged_on
     assert core.ended("a", "up", 2.0) == [Acknowledge(("1",))]
 
 
+@pytest.mark.parametrize("outcome", ["failed", "postponed"])
+def test_a_child_that_returned_during_its_failed_restart_needs_no_other(core: Supervision, outcome: Outcome) -> None:
+    down(core, "1", 0.0)
+    assert core.recovered("a", 1.0) == []
+    assert core.ended("a", outcome, 2.0) == [Acknowledge(("1",))]
+    assert core.due_in(2.0) is None
+
+
+def test_a_child_that_returned_and_died_again_during_its_failed_restart_is_restarted(core: Supervision) -> None:
+    down(core, "1", 0.0)
+    core.recovered("a", 1.0)
+    down(core, "2", 1.5, incarnation=2)
+    assert core.ended("a", "failed", 2.0) == []
+    assert core.tick(20.0) == [restart(2, incarnation=2)]
+
+
 def test_nothing_is_acknowledged_while_a_restart_failed_and_the_next_is_due(core: Supervision) -> None:
     down(core, "1", 0.0)
     assert core.ended("a", "failed", 2.0) == []
