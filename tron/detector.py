@@ -3,7 +3,7 @@
 | judged  | what is known                           | becomes    | when                                                |
 |---------|-----------------------------------------|------------|-----------------------------------------------------|
 | alive   | the other side ended its stream         | suspect    | at once; held back if it predates a stall           |
-| alive   | not re-attached since the registry's start | suspect | at the end of the reattach window                |
+| alive   | not re-attached since the registry's start | suspect | at the end of the reattach window                   |
 | alive   | no beat                                 | suspect    | 1 x interval + tolerance: a missed beat             |
 | alive   | beats, but no activity                  | suspect    | stall_after after the activity counter last moved   |
 | suspect | the stream is still broken              | down       | reconnect_grace after it broke                      |

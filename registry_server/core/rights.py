@@ -180,17 +180,18 @@ class Rights:
     def check_deregister(self, service_id: str) -> None:
         """Return if the caller may remove this service, as its owner or as an operator. Raises PermissionDenied,
         NotOwner."""
-        if not self._operates(service_id):
+        if not self.operates(service_id):
             self.check_acts_as(service_id)
 
-    def operates(self, service_id: str) -> bool:
-        """Return whether the caller is an operator for this id."""
-        return self._operates(service_id)
+    def operates(self, *texts: str) -> bool:
+        """Return whether the caller is an operator for these ids and names; without any: for all."""
+        who, role = self.principal, Role.OPERATOR
+        return self.via is None and (who.may(role, *texts) if texts else who.may_everywhere(role))
 
     def check_operator(self, *texts: str) -> None:
         """Return if the caller is an operator for these ids and names; without any: for all. Raises
         PermissionDenied."""
-        if not self._operates(*texts):
+        if not self.operates(*texts):
             raise PermissionDenied(f"{self.principal.name} has no operator grant for {_named(*texts)}")
 
     def check_maintenance(self, service_id: str) -> None:
@@ -203,7 +204,7 @@ class Rights:
         """Return whether the caller acknowledges alerts for this recipient (empty: for any). False for a name that a
         service of others has: the caller is answered as if no service had it. Alerts for the operators may concern
         every service, so they need an operator of all. Raises PermissionDenied, NotOwner."""
-        if self._operates() or (recipient == OPERATORS and self._judges()):
+        if self.operates() or (recipient == OPERATORS and self._judges()):
             return True
         if recipient == OPERATORS:
             self.check_operator()
@@ -211,12 +212,12 @@ class Rights:
             raise PermissionDenied(f"{self.principal.name} must name a recipient that is one of its own services")
         record = self._registry.resolve(recipient)
         if record is None or record.spec.service_id == recipient:
-            if not self._operates(recipient):
+            if not self.operates(recipient):
                 self.check_acts_as(recipient)
             return True
-        if self._operates(record.spec.service_id) or self._may_be(record):
+        if self.operates(record.spec.service_id) or self._may_be(record):
             return True
-        if not self._operates(recipient):
+        if not self.operates(recipient):
             self._check_match("id", recipient)
         return False
 
@@ -273,10 +274,6 @@ class Rights:
         spec = record.spec
         owner = self._registry.owner_of(spec.service_id)
         return owner in ("", self.principal.owner) and self.matches(spec.service_id, spec.name)
-
-    def _operates(self, *texts: str) -> bool:
-        who, role = self.principal, Role.OPERATOR
-        return self.via is None and (who.may(role, *texts) if texts else who.may_everywhere(role))
 
     def _judges(self) -> bool:
         return self.via is None and Role.JUDGE in self.principal.roles
