@@ -4,17 +4,22 @@ elsewhere."""
 from __future__ import annotations
 
 import asyncio
+import random
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import httpx2
+from tron_client.schedule import Backoff
 
 from grid_hosting.http_transport import ProxyTransport
 from grid_hosting.start import StartError, absolute, reason
 
 ANSWER_WITHIN = 10.0
 """Seconds for one answer, from the first byte of the request to its last."""
+
+LONGEST_PAUSE = 60.0
+"""Seconds at most until a request that failed is repeated."""
 
 
 class IssuerUnreachableError(Exception):
@@ -53,6 +58,20 @@ class IssuerHttp:
         """Return the status and the body, of at most `most` bytes, of the answer to a form. `basic`: a name and a
         password for HTTP Basic. Raises IssuerUnreachableError."""
         return await self._send("POST", url, most, form, basic)
+
+    async def repeat(self, fetch: Callable[[], Awaitable[bool]], every: float) -> None:
+        """Call `fetch` at once and then about every `every` seconds, sooner after a failure, until cancelled; then
+        close the connections. `fetch` returns whether its request succeeded."""
+        backoff = Backoff(base=1.0, cap=LONGEST_PAUSE)
+        try:
+            while True:
+                if await fetch():
+                    backoff.reset()
+                    await asyncio.sleep(every * random.uniform(0.8, 1.0))
+                else:
+                    await asyncio.sleep(1.0 + backoff.next_delay(random.random()))
+        finally:
+            await self.close()
 
     async def close(self) -> None:
         """Close the connections."""

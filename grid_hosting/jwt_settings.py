@@ -79,8 +79,8 @@ class JwtIssuer(BaseModel):
         return Issuer(self.issuer, self.audience, self.algorithm, _rules(self.roles), group)
 
 
-def _parsed(given: Any) -> Any:
-    """Return a list of tables; in a variable or a flag, it is JSON."""
+def parsed(given: Any) -> Any:
+    """Return tables as they are given; in a variable or a flag, they are JSON."""
     if not isinstance(given, str):
         return given
     try:
@@ -98,5 +98,5 @@ def _checked_issuers(issuers: tuple[JwtIssuer, ...]) -> tuple[JwtIssuer, ...]:
     return issuers
 
 
-JwtIssuers = Annotated[tuple[JwtIssuer, ...], BeforeValidator(_parsed), AfterValidator(_checked_issuers)]
+JwtIssuers = Annotated[tuple[JwtIssuer, ...], BeforeValidator(parsed), AfterValidator(_checked_issuers)]
 """All issuers; in a variable or a flag, as JSON."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from grid_hosting.access.jwt_issuers import checked_issuer
+from grid_hosting.jwt_settings import parsed
 from grid_hosting.start import StartError, absolute, reason, shared_file
 
 SECRET = "[security.oidc] client_secret_file"
@@ -80,15 +80,5 @@ def _read_secret(path: Path) -> str:
     return text
 
 
-def _parsed(given: Any) -> Any:
-    """Return a table; in a variable or a flag, it is JSON."""
-    if not isinstance(given, str):
-        return given
-    try:
-        return json.loads(given)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"is not JSON: {error}") from None
-
-
-Oidc = Annotated[OidcSettings | None, BeforeValidator(_parsed)]
+Oidc = Annotated[OidcSettings | None, BeforeValidator(parsed)]
 """The issuer, or None; in a variable or a flag, as JSON."""

@@ -3,14 +3,11 @@ token."""
 
 from __future__ import annotations
 
-import asyncio
-import random
 import time
 from collections.abc import Callable
 from urllib.parse import quote_plus, urlsplit
 
 import structlog
-from tron_client.schedule import Backoff
 
 from gateway_http.page import messages
 from gateway_http.page.oidc_flow import Flow, LoginRefused, Provider, error_in, read_id_token, read_provider
@@ -22,9 +19,6 @@ log = structlog.get_logger("gateway")
 
 FETCH_EVERY = 3600.0
 """Seconds between two requests for the document of an issuer, which changes rarely."""
-
-LONGEST_PAUSE = 60.0
-"""Seconds at most until a request that failed is repeated."""
 
 KEPT_FOR = 24 * 3600.0
 """Seconds for which the document counts although it cannot be read."""
@@ -65,16 +59,7 @@ class OidcIssuer:
 
     async def run(self) -> None:
         """Read the document at once, and then every FETCH_EVERY seconds, until cancelled."""
-        backoff = Backoff(base=1.0, cap=LONGEST_PAUSE)
-        try:
-            while True:
-                if await self.fetch():
-                    backoff.reset()
-                    await asyncio.sleep(FETCH_EVERY * random.uniform(0.8, 1.0))
-                else:
-                    await asyncio.sleep(1.0 + backoff.next_delay(random.random()))
-        finally:
-            await self._http.close()
+        await self._http.repeat(self.fetch, FETCH_EVERY)
 
     async def fetch(self) -> bool:
         """Read the document once; return whether that was possible."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import structlog
-from tron_client.schedule import Backoff
 from tron_client.tls_files import file_stamp
 
 from grid_hosting.access.jwt_keys import MOST_BYTES, Algorithm, KeySet, read_keys
@@ -27,9 +25,6 @@ LOOK_EVERY = 1.0
 
 FETCH_EVERY = 300.0
 """Seconds between two requests to a URL: issuers publish a key long before they sign with it."""
-
-LONGEST_PAUSE = 60.0
-"""Seconds at most until a request that failed is repeated."""
 
 KEPT_FOR = 24 * 3600.0
 """Seconds for which keys count although their URL cannot be read."""
@@ -96,16 +91,7 @@ class UrlKeys:
 
     async def run(self) -> None:
         """Read the URL at once, and then every FETCH_EVERY seconds, until cancelled."""
-        backoff = Backoff(base=1.0, cap=LONGEST_PAUSE)
-        try:
-            while True:
-                if await self.fetch():
-                    backoff.reset()
-                    await asyncio.sleep(FETCH_EVERY * random.uniform(0.8, 1.0))
-                else:
-                    await asyncio.sleep(1.0 + backoff.next_delay(random.random()))
-        finally:
-            await self._http.close()
+        await self._http.repeat(self.fetch, FETCH_EVERY)
 
     async def fetch(self) -> bool:
         """Read the URL once; return whether that was possible."""
