@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from grid_model import wire
 from tron_client.models import Service
 
-from gateway_http.replica.entry import EPOCH, Entry, Reported, merged, overtake
+from gateway_http.replica.entry import Entry, Reported, merged, overtake
 
 MOST_REMOVED = 10_000
 """Services that are remembered after they were removed. Overflow rule: the oldest is forgotten, and a reader that has
@@ -108,7 +109,7 @@ class Mirror:
             entry = self._by_incarnation.get(incarnation)
             if entry is None:
                 continue
-            moment = EPOCH + timedelta(microseconds=at)
+            moment = wire.moment_at_micros(at)
             if moment > entry.heard_at:
                 entry.heard_at = moment
                 self._touch(entry.service.service_id)

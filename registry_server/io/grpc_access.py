@@ -297,7 +297,7 @@ def _reported(field: str, message: access_pb2.AuditRecord) -> AuditRecord:
     if errors:
         raise InvalidRequest.of(*errors)
     kind = wire.known(f"{field}.kind", AuditKind, message.kind)
-    at = message.at.seconds + message.at.nanos / 1e9
+    at = wire.checked_epoch(f"{field}.at", message.at)
     return AuditRecord(at, kind, **texts, count=min(max(message.count, 1), MOST_AUDIT_COUNT))
 
 

@@ -110,7 +110,11 @@ def timestamp(moment: datetime | None) -> Timestamp | None:
 
 def moment(message: Timestamp) -> datetime:
     """Return a Timestamp as an aware datetime in UTC, to the microsecond, clamped to the years 1 to 9999."""
-    micros = message.seconds * 1_000_000 + message.nanos // 1000
+    return moment_at_micros(message.seconds * 1_000_000 + message.nanos // 1000)
+
+
+def moment_at_micros(micros: int) -> datetime:
+    """Return microseconds since the epoch as an aware datetime in UTC, clamped to the years 1 to 9999."""
     micros = min(max(micros, _FIRST_SECOND * 1_000_000), _LAST_SECOND * 1_000_000 + 999_999)
     return _EPOCH + timedelta(microseconds=micros)
 

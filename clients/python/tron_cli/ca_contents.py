@@ -133,7 +133,7 @@ def renewed_contents(former: Contents, ca: Contents, now: datetime, days: int | 
 def _end(ca: Contents, now: datetime, valid_for: timedelta) -> datetime:
     if ca.not_after <= now:
         raise ValueError(f"the CA has expired at {ca.not_after:%Y-%m-%d}; make a new one")
-    return min(now + valid_for, ca.not_after)
+    return now + min(valid_for, ca.not_after - now)
 
 
 def _checked_days(days: int) -> int:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from grid_model.moments import later
+
 SET_BACK = 1.0
 """An answer that is behind by more seconds than this was not delayed: the registry's clock was set back."""
 
@@ -29,4 +31,4 @@ class ServerClock:
 
     def now(self, now: float) -> datetime | None:
         """Return the registry's time; None if the registry never sent it."""
-        return None if self._at is None else self._at + timedelta(seconds=now - self._heard)
+        return None if self._at is None else later(self._at, now - self._heard)

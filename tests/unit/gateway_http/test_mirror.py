@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 
@@ -250,3 +250,8 @@ def test_each_consumer_learns_what_changed_after_the_version_it_has_seen() -> No
     assert [sorted(mirror.changed_after(version)) for version in versions] == [["a", "b"], ["b"]]
     mirror.upsert(6, a_service("b", 2))
     assert mirror.changed_after(versions[1]) == ["b"], "once, however often it changed"
+
+
+def test_a_time_outside_the_calendar_is_the_end_of_the_calendar(mirror: Mirror) -> None:
+    assert mirror.heard([1, 2], [2**63 - 1, -(2**63)]) == ["a"]
+    assert mirror.entries["a"].current().last_heartbeat_at == datetime.max.replace(tzinfo=UTC)

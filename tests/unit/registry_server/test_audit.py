@@ -119,7 +119,13 @@ async def test_another_server_reports_what_it_has_to_record_and_the_log_names_th
             assert failed.value.code() is grpc.StatusCode.PERMISSION_DENIED
         too_many = access_service_pb2.AppendAuditRecordsRequest(records=records * 300)
         unset = access_service_pb2.AppendAuditRecordsRequest(records=[access_pb2.AuditRecord(actor="a\nb")])
-        for wrong, why in ((too_many, "at most 1000"), (unset, "records\\[0\\].actor.*records\\[0\\].kind")):
+        timeless = access_service_pb2.AppendAuditRecordsRequest(records=[records[0], records[0]])
+        timeless.records[1].at.seconds = 2**62
+        for wrong, why in (
+            (too_many, "at most 1000"),
+            (unset, "records\\[0\\].actor.*records\\[0\\].kind"),
+            (timeless, "records\\[1\\].at: is not a valid timestamp"),
+        ):
             with pytest.raises(grpc.aio.AioRpcError, match=why):
                 await system.rights.AppendAuditRecords(wrong, metadata=bearer(GATEWAY))
     reported = [each for each in stored_records(tmp_path) if each.via]

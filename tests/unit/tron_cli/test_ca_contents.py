@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from tron_cli.ca_contents import CA_DAYS, EARLIER, LEAF_DAYS, Contents, ca_contents, leaf_contents, renewed_contents
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
+FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 CA = ca_contents("grid.example", NOW)
 
 
@@ -41,6 +43,11 @@ def test_a_certificate_does_not_outlive_its_ca() -> None:
     assert leaf_contents("a", CA, late).not_after == CA.not_after
     with pytest.raises(ValueError, match="the CA has expired at 2036"):
         leaf_contents("a", CA, CA.not_after)
+
+
+def test_a_certificate_that_was_valid_for_all_time_is_renewed_for_the_time_of_its_ca() -> None:
+    former = replace(leaf_contents("a", CA, NOW), not_before=FIRST, not_after=LAST)
+    assert renewed_contents(former, replace(CA, not_after=LAST), NOW).not_after == LAST
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "a b", "ca", "worker-key", "x" * 65, "ü", "a\n"])

@@ -57,3 +57,8 @@ def test_answers_in_one_message_come_one_by_one_and_an_unknown_kind_is_nothing()
         (answers.Registered, "y", False),
     ]
     assert list(codec.decode_all(heartbeat_pb2.HeartbeatResponse())) == []
+
+
+def test_a_registry_that_drains_cannot_keep_agents_away_for_long() -> None:
+    told = ParseDict({"drain": {"reconnectAfter": "315576000000s"}}, heartbeat_pb2.HeartbeatResponse())
+    assert codec.decode(told) == answers.Drain(codec.LONGEST_RECONNECT)

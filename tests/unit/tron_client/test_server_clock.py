@@ -44,6 +44,31 @@ def test_a_registry_whose_clock_is_set_is_followed(step: float) -> None:
     assert clock.now(102.0) == after(2 + step)
 
 
+FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("edge", "a_minute_later", "long_before"), [(FIRST, FIRST + timedelta(minutes=1), FIRST), (LAST, LAST, FIRST)]
+)
+def test_a_time_at_the_edge_of_the_calendar_stays_in_the_calendar(
+    edge: datetime, a_minute_later: datetime, long_before: datetime
+) -> None:
+    clock, report = ServerClock(), Report("ok")
+    clock.observed(edge, 100.0)
+    assert (clock.now(160.0), clock.now(-1e12)) == (a_minute_later, long_before)
+    report.registry_time(edge, 100.0)
+    report.keep(Figures(), 60.0, 100.0, NOON)
+    assert report.busy_until(100.0) == a_minute_later
+    clock.observed(NOON, 170.0)
+    assert clock.now(170.0) == NOON
+
+
+def test_a_busy_time_at_the_edge_of_the_agents_own_calendar_ends_with_it() -> None:
+    report = Report("ok")
+    report.keep(Figures(), 1e9, 100.0, LAST)
+    assert report.busy_until(100.0) == LAST
+
+
 @pytest.mark.parametrize("declared", ["before it was registered", "afterwards"])
 def test_an_agent_is_busy_until_a_moment_of_the_registrys_clock(declared: str) -> None:
     report, wrong = Report("ok"), NOON + timedelta(hours=3)

@@ -27,6 +27,10 @@ _STATUS_NUMBERS = {words.STATUSES.word(number): number for number in service_pb2
 _MOST_BYTES = 256 << 10
 """Of registrations in one message; the registry takes a megabyte."""
 
+LONGEST_RECONNECT = 300.0
+"""The most seconds over which a draining registry spreads the agents that connect again. A longer time would keep
+agents away for longer than any of them is missed."""
+
 _UNSET_ACTIVITY = 2**64 - 1
 """An element of the column `activity` that reports nothing."""
 
@@ -130,7 +134,7 @@ def stream_error(error: TronError | None) -> StreamError | None:
 def _drain(told: heartbeat_pb2.Drain) -> answers.Drain:
     ends_after = wire.seconds(told.ends_after) if told.HasField("ends_after") else None
     renews = told.reason == error_reason_pb2.ERROR_REASON_CREDENTIAL_EXPIRED
-    return answers.Drain(wire.seconds(told.reconnect_after), ends_after, renews)
+    return answers.Drain(min(wire.seconds(told.reconnect_after), LONGEST_RECONNECT), ends_after, renews)
 
 
 def _registered(told: heartbeat_pb2.Registered) -> answers.Registered:

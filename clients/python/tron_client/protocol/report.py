@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+
+from grid_model.moments import later
 
 from tron_client.server_clock import ServerClock
 
@@ -60,7 +62,7 @@ class Report:
         self.urgent = self.urgent or changed
         if busy_for is not None:
             self._busy_end, self._busy_until = now + busy_for, None
-            self._busy_end_here = wall + timedelta(seconds=busy_for)
+            self._busy_end_here = later(wall, busy_for)
         return changed
 
     def advance(self, steps: int) -> None:
@@ -83,6 +85,5 @@ class Report:
         """
         if self._busy_until is None and self._busy_end is not None:
             there = self._registry_clock.now(now)
-            left = timedelta(seconds=self._busy_end - now)
-            self._busy_until = self._busy_end_here if there is None else there + left
+            self._busy_until = self._busy_end_here if there is None else later(there, self._busy_end - now)
         return self._busy_until
