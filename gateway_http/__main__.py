@@ -10,7 +10,7 @@ from grid_hosting.program import Dials, host, read_config
 
 
 def main() -> None:
-    """Run the gateway until SIGTERM or SIGINT. Exit with 1 if the gateway cannot start."""
+    """Run the gateway until SIGTERM or SIGINT. Exit with status 1 if the gateway cannot start."""
     config = read_config(Config, "gateway", sys.argv[1:])
     # The rest takes longer to import than a refused setting should take to report.
     from gateway_http.server import serve

@@ -24,26 +24,27 @@ _NOT_LIVE = (b"x-registry-live", b"false")
 _WATCHED = (b"x-tron-watching", b"true")
 _NOT_WATCHED = (b"x-tron-watching", b"false")
 
-NOTHING_HEARD = "the registry is away, and nothing was heard of it yet"
+NOTHING_HEARD = "the registry is unreachable, and no data has been received from it yet"
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """One connection to the registry and one to TRON, and the data that arrived over them."""
+    """The objects that all ports share: the copy of the registry's data, the clients of the registry and of TRON, and
+    the open streams."""
 
     config: Config
     replica: Replica
     registry: AsyncRegistryClient
-    """The client for reads that the replica cannot answer, in the name of the caller; its errors are those of
-    `tron_client.errors`."""
+    """The client for reads that the replica cannot answer. It calls the registry in the name of the caller, and raises
+    the errors of `tron_client.errors`."""
     actions: Actions
-    """The operations that change something at the registry."""
+    """The operations that change data at the registry."""
     tron: TronStatusPoller
     watched: WatchLog
-    """The times in which the services were not watched."""
+    """The periods in which TRON was not watching the services."""
     streams: EventStreams
     closing: asyncio.Event
-    """Set when all streams must end, because the gateway stops."""
+    """Set when all streams must end because the gateway stops."""
 
     @property
     def max_body_bytes(self) -> int:
@@ -56,25 +57,27 @@ class Gateway:
         return self.config.data_dir
 
     def freshness(self) -> Headers:
-        """Return the headers of every read: whether the data is current, and whether TRON is watching."""
+        """Return the HTTP headers that every answer to a read carries: whether the data is current, and whether TRON is
+        watching."""
         watched = _WATCHED if self.tron.status.watching else _NOT_WATCHED
         if self.replica.live or not self.shows_everything():  # the registry has answered
             return (_LIVE, watched)
         return (_NOT_LIVE, watched, (b"age", b"%d" % self.replica.stale_for))
 
     def freshness_as_text(self) -> dict[str, str]:
-        """Return the same headers as text, as FastAPI's responses need them."""
+        """Return the headers of `freshness` as strings, for the responses of FastAPI."""
         return {name.decode(): value.decode() for name, value in self.freshness()}
 
     @staticmethod
     def shows_everything() -> bool:
-        """Return whether the caller of the request that is served now may read all services and events, as the replica
-        has them. For others the registry is asked in their name: it knows the owners of ids."""
+        """Return whether the caller of the current request may read all services and events, so that the replica can
+        answer. For any other caller the gateway asks the registry in the caller's name, because the registry knows who
+        owns each id."""
         caller = current_principal()
         return caller is LOCAL or caller.may_everywhere(Role.OBSERVER)
 
     def need_snapshot(self) -> None:
-        """Raise Refused (503) before the first snapshot, because there is no data yet, which does not mean an empty
-        fleet."""
+        """Raise Refused (503) if no snapshot has been received yet: an empty answer would wrongly report that there are
+        no services."""
         if not self.replica.loaded:
             raise Refused(503, NOTHING_HEARD)

@@ -18,24 +18,25 @@ from grid_hosting.telemetry.program_metrics import Queues, program_metrics
 
 
 class PortState(Protocol):
-    """The counts that a port keeps about itself, as uvicorn does."""
+    """The counts that a port keeps about itself, as the server state of uvicorn does."""
 
     @property
     def connections(self) -> Sized:
-        """The open connections."""
+        """The open connections of the port."""
         ...
 
     @property
     def total_requests(self) -> int:
-        """The number of requests since the start."""
+        """The number of requests since the port was opened."""
         ...
 
 
 def gateway_metrics(
     gateway: Gateway, ports: Mapping[str, PortState], authentication: HttpAuthentication | None = None
 ) -> list[Metric]:
-    """Return the metrics of the gateway's work since its start, and of its current state. `ports`: the ports by their
-    keys in the ready file; they may be added later. `authentication`: that of the callers, if there is one."""
+    """Return the metrics of the gateway: counts since its start, and its current state. `ports`: the state of each
+    port, by its key in the ready file; ports may be added later. `authentication`: the authentication of callers; None
+    if there is none."""
 
     def queues() -> Queues:
         connections = {
@@ -52,28 +53,28 @@ def gateway_metrics(
     return [
         gauge(
             "tron_gateway_live",
-            "1 while the gateway's copy follows the registry.",
+            "1 while the gateway's copy of the registry's data is current; otherwise 0.",
             lambda: gateway.replica.live,
         ),
         gauge(
             "tron_gateway_stale_seconds",
-            "Time since the copy was last known to be current; 0 while it follows the registry.",
+            "Seconds since the gateway's copy of the registry's data was last current; 0 while it is.",
             lambda: gateway.replica.stale_for,
         ),
         gauge(
             "tron_gateway_watched",
-            "1 while TRON says to the gateway that it evaluates liveness.",
+            "1 while TRON reports to the gateway that it is watching the services; otherwise 0.",
             lambda: gateway.tron.status.watching,
         ),
         counters(
             "tron_gateway_requests_total",
-            "HTTP requests, by port.",
+            "Number of HTTP requests, by port.",
             ("port",),
             lambda: {(key,): port.total_requests for key, port in ports.items()},
         ),
         counter(
             "tron_gateway_writes_total",
-            "Registrations and heartbeats over REST that the registry accepted.",
+            "Number of registrations and heartbeats over REST that the registry accepted.",
             lambda: gateway.actions.counted,
         ),
         *program_metrics("gateway", queues),
@@ -81,7 +82,7 @@ def gateway_metrics(
 
 
 def router(read: Callable[[], list[Reading]]) -> APIRouter:
-    """Return the route. `read` returns the current values."""
+    """Return the route GET /metrics. `read` returns the current values of all metrics."""
     routes = APIRouter(tags=["metrics"])
     page = page_of(read)
 
@@ -91,7 +92,7 @@ def router(read: Callable[[], list[Reading]]) -> APIRouter:
         responses={
             200: {
                 "content": {"text/plain": {"schema": {"type": "string"}}},
-                "description": "Metrics in the format that `Accept` prefers, OpenMetrics included",
+                "description": "Metrics in the format that the `Accept` header requests, such as OpenMetrics",
             }
         },
     )

@@ -1,7 +1,7 @@
-"""Which roles may use each route of the four ports. Pure. The registry and TRON, which the gateway asks in the name of
-the caller, decide what the caller may do with which id.
+"""The roles that each route of the four ports requires. Pure. For single ids the registry and TRON decide: the gateway
+calls them in the name of the caller.
 
-Routes that answer from the gateway's own copy alone show all services, and need the role for all ids.
+Routes that answer only from the gateway's own copy show all services, so they require the role for all ids.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from gateway_http.http.route_table import Need
 
 OPEN = Need(authenticated=False)
 ANYONE = Need()
-"""Any authenticated caller."""
+"""Serves any authenticated caller."""
 READ = Need(frozenset({Role.OBSERVER}), everywhere=True)
 FOLLOW = replace(READ, stream=True)
 READ_OWN = Need(frozenset({Role.AGENT, Role.OBSERVER}))
-"""Those who may read all services, and those who receive what the registry shows them."""
+"""Serves callers that may read all services, and callers to which the registry shows only a part."""
 AGENTS = Need(frozenset({Role.AGENT}))
 OWNERS = Need(frozenset({Role.AGENT, Role.OPERATOR}))
-"""The owners of an id, and the operators."""
+"""Serves the owners of an id, and the operators."""
 OPERATE = Need(frozenset({Role.OPERATOR}))
 CONFIGURE = replace(OPERATE, everywhere=True, recorded=True)
-"""What the gateway keeps for all."""
+"""Serves operators that change settings of the gateway itself."""
 
 _NEW_READ, _NEW_FOLLOW, _NEW_OWNERS, _NEW_ANYONE, _NEW_READ_OWN = (
     replace(each, legacy=False) for each in (READ, FOLLOW, OWNERS, ANYONE, READ_OWN)
 )
 _NEW_EXPLAIN = Need(frozenset({Role.OBSERVER}), legacy=False)
-"""TRON decides about the id."""
+"""TRON decides whether the caller may see the id."""
 METRICS = Need(frozenset({Role.OBSERVER}), legacy=False)
 
 _DOCS = {
@@ -113,4 +113,4 @@ ROUTE_ROLES: Mapping[str, Mapping[str, Need]] = {
     "events_http": {**_DOCS, **_EVENTS},
     "hmi_http": {**_DOCS, **_V1, **_HMI},
 }
-"""The rows of each port, by its key in the ready file."""
+"""The requirements of all routes of each port, by the key of the port in the ready file."""

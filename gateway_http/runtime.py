@@ -1,4 +1,4 @@
-"""Creates a gateway with its connections and its replica, and runs the tasks that keep the replica current; and the
+"""Creates a gateway with its connections and its replica, runs the tasks that keep the replica current, and creates the
 authentication of its callers."""
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Runner(Protocol):
 
 @asynccontextmanager
 async def connected(config: Config, *, authentication: bool = False) -> AsyncIterator[Gateway]:
-    """Yield a gateway that follows the registry and TRON until the block ends. `authentication`: calls for a client are
-    made in its name."""
+    """Yield a gateway that follows the registry and TRON until the block ends. `authentication`: whether calls for a
+    client are made in that client's name."""
 
     def for_callers(address: str) -> str | Endpoint:
         return Endpoint(address, interceptors=(CallerCredentials(),)) if authentication else address
@@ -84,7 +84,7 @@ async def connected(config: Config, *, authentication: bool = False) -> AsyncIte
 
 @asynccontextmanager
 async def authenticating(config: Config) -> AsyncIterator[HttpAuthentication | None]:
-    """Yield the authentication of the callers of all ports until the block ends; None if they do not authenticate."""
+    """Yield the authentication of the callers of all ports until the block ends; None if authentication is off."""
     if not config.authentication:
         yield None
         return

@@ -1,4 +1,4 @@
-"""Binds the four ports, serves until it is stopped, and shuts down in order."""
+"""Binds the four ports, serves requests until the program is asked to stop, and shuts down in order."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ LOAD_WITHIN = 5.0
 """Seconds to wait for the first snapshot; after that the gateway serves without it, and reads answer 503."""
 
 DRAIN_SECONDS = 3
-"""Seconds that requests in flight have to finish."""
+"""Seconds within which open requests must finish when the gateway stops."""
 
 
 class Port(uvicorn.Server):
-    """The server of one port. It leaves signals to the program, and wakes once a second: uvicorn looks ten times a
-    second whether it is to exit, and four ports made most of the wake-ups of an idle gateway."""
+    """The uvicorn server of one port. It does not handle signals, and wakes only once a second: uvicorn itself checks
+    ten times a second whether it must exit, which made four idle ports wake the gateway very often."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         self._exiting = asyncio.Event()
@@ -61,7 +61,7 @@ class Port(uvicorn.Server):
 
     @property
     def should_exit(self) -> bool:
-        """Whether the port is to end; setting it ends the port at once."""
+        """Whether the server of this port must stop. Setting it to True stops the server at once."""
         return self._exiting.is_set()
 
     @should_exit.setter
@@ -72,8 +72,8 @@ class Port(uvicorn.Server):
             self._exiting.clear()
 
     async def main_loop(self) -> None:
-        """Renew the Date header at each full second, for all ports in one turn of the loop, until the port is to
-        end."""
+        """Update the Date header at each full second until the server must stop. The servers of all ports wake at the
+        same time."""
         while not await self.on_tick(0):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.0 - time.time() % 1.0):
@@ -81,13 +81,13 @@ class Port(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Do nothing, because the program itself stops its ports."""
+        """Do nothing, because the program itself stops the servers of its ports."""
         yield
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A listening socket, and its real address."""
+    """A listening socket, and the address to which it is really bound."""
 
     key: str
     socket: socket.socket
@@ -95,19 +95,20 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """The real port."""
+        """The port number to which the socket is really bound."""
         return int(self.address.rpartition(":")[2])
 
 
 def bind(key: str, listen: str) -> Listener:
-    """Return a listener that is bound to an address. Raises StartError that names the address."""
+    """Bind a socket to a listen address, and return its listener. Raises StartError with the address if that is not
+    possible."""
     bound, address = bind_socket(listen)
     bound.setblocking(False)
     return Listener(key, bound, address)
 
 
 def port_of(app: Any, gateway: Gateway, tls: ssl.SSLContext | None) -> Port:
-    """Return a server for one application; plaintext without a context."""
+    """Return the server for the application of one port. Without a TLS context, it serves plaintext."""
     return Port(
         uvicorn.Config(
             app,
@@ -129,7 +130,8 @@ def port_of(app: Any, gateway: Gateway, tls: ssl.SSLContext | None) -> Port:
 
 
 async def serve(config: Config, stop: asyncio.Event) -> None:
-    """Run one gateway until `stop` is set. Raises StartError for an address."""
+    """Run one gateway until `stop` is set. Raises StartError if an address cannot be bound, or must not be open to
+    other machines."""
     security = TransportSecurity("the gateway", config)
     listeners = [
         bind("registry_http", config.registry_http_listen),
@@ -189,8 +191,8 @@ def applications(
     issuer: OidcIssuer | None = None,
 ) -> dict[Listener, App]:
     """Return the application of each port: its legacy contract; on 6121 also /v1 and /metrics, and on 6101 also /v1 and
-    the dashboard. `authentication`: that of the callers; None: every caller may do everything. `issuer`: the one at
-    which people log in, if there is one."""
+    the dashboard. `authentication`: the authentication of callers; without it, every caller may do everything.
+    `issuer`: the issuer at which people can log in, or None."""
     config = gateway.config
     registry_http, tron_http, events_http, hmi_http = listeners
     names = ("registry", "heartbeat_monitor", "event_stream")

@@ -1,15 +1,15 @@
-"""HTTP as all four ports speak it, whatever they answer. Knows nothing of the registry.
+"""The parts of HTTP that all four ports share. They do not depend on the registry.
 
-- `admission`            around every port: which requests are served, and the headers for browsers.
-- `authentication`       with authentication, around every application: needs a caller with the right role.
-- `callers`, `sessions`  who sent a request, by its token or the cookie of a session; `sessions` is pure.
-- `route_table`          finds what a route needs of its callers. Pure.
-- `front`, `coding`      around every application: HEAD, slashes, compressed bodies, a prefix.
-- `asgi`                 the short way for the few requests that come by the thousand.
-- `prompt_requests`      connections on which no request comes are closed.
-- `event_streams`        Server-Sent Events: how many, and how they end.
-- `problems`             errors as statuses and bodies.
-- `cors`                 for the ports that pages of other origins may read.
-- `json_bounds`          what a JSON value from outside may be. Pure.
-- `openapi`, `api_docs`  /openapi.json, /docs and /redoc.
+- `admission`            around every port: refuses requests that the rules do not admit, and adds headers for browsers.
+- `authentication`       around every application, if authentication is on: serves callers with the right role.
+- `callers`, `sessions`  identify the caller of a request by its token or session cookie; `sessions` is pure.
+- `route_table`          the roles that each route requires of its callers. Pure.
+- `front`, `coding`      around every application: HEAD, extra slashes, compressed bodies, a path prefix.
+- `asgi`                 helpers to answer the few kinds of very frequent requests without FastAPI.
+- `prompt_requests`      closes connections on which no complete request arrives in time.
+- `event_streams`        Server-Sent Events: their maximum number, and how they end.
+- `problems`             converts errors to HTTP statuses and bodies.
+- `cors`                 lets pages of other origins read a port.
+- `json_bounds`          limits for JSON values that clients send. Pure.
+- `openapi`, `api_docs`  the documents /openapi.json, /docs and /redoc.
 """

@@ -8,7 +8,7 @@ from gateway_http.http.problems import problem_body
 from grid_hosting.http_rules import HEADERS, READ, SAFE_METHODS, HttpRules
 
 STREAMS = ("/v1/stream", "/events/stream")
-"""The ends of the paths at which streams are served. Pages of other sites may not open them."""
+"""Paths that end with one of these serve a stream. Pages of other sites may not open a stream."""
 
 SOCKET_IO = "/socket.io"
 
@@ -16,14 +16,14 @@ PROBLEM = (b"content-type", b"application/problem+json")
 
 
 class Admission:
-    """Wraps the application of one port."""
+    """Wraps the application of one port, and passes on only the requests that the rules admit."""
 
     def __init__(self, app: App, rules: HttpRules) -> None:
         self._app = app
         self._rules = rules
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request or connection."""
+        """Pass one request or connection on to the application, or answer it with a refusal."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -38,7 +38,7 @@ class Admission:
 
 
 def acts(scope: Scope) -> bool:
-    """Return whether a request changes something or opens a stream."""
+    """Return whether a request changes something or opens a stream; a WebSocket counts as a stream."""
     if scope["type"] != "http" or scope["method"] not in SAFE_METHODS:
         return True
     path: str = scope["path"]

@@ -1,9 +1,9 @@
-"""The pages `/docs` and `/redoc` of each port, with all their files served from here, so that they work without the
+"""The pages `/docs` and `/redoc` of each port. The gateway serves all their files itself, so that they work without the
 internet.
 
-FastAPI's own pages load their scripts from other hosts, and have scripts inline, which the policy of our pages forbids.
-The files come from the package `fastapi-offline`; all addresses are relative, so that a proxy may serve the port under
-any path.
+FastAPI's own pages load scripts from other hosts and contain inline scripts; the content security policy of the gateway
+forbids both. The files come from the package `fastapi-offline`; all addresses are relative, so that a proxy may serve
+the port under any path.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ _COMMON = (
     "style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _POLICIES = {DOCS: _COMMON, REDOC: f"{_COMMON}; worker-src blob:"}
-"""Redoc searches in a worker; it would load its maker's logo from another host."""
+"""The content security policy of each page. Redoc searches in a worker; it would also load a logo from another host,
+which its policy forbids."""
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -65,7 +66,8 @@ _FOLDER = Path(fastapi_offline.__file__).parent / "static"
 
 
 def add_docs(app: FastAPI) -> None:
-    """Add the pages to an app, which must have been created with `docs_url=None, redoc_url=None`."""
+    """Add the pages `/docs` and `/redoc` to an app, which must have been created with `docs_url=None,
+    redoc_url=None`."""
     head = _SWAGGER_HEAD.format(assets=_ASSETS)
     pages = {
         DOCS: _page(app.title, _SWAGGER.format(assets=_ASSETS, start=_START), head),

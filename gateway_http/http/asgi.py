@@ -1,5 +1,4 @@
-"""Handles the few kinds of requests that are very frequent directly through ASGI; all other requests go through
-FastAPI."""
+"""Helpers to handle very frequent requests directly through ASGI; all other requests go through FastAPI."""
 
 from __future__ import annotations
 
@@ -14,20 +13,21 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = tuple[tuple[bytes, bytes], ...]
 
 CERTIFICATE_SERIAL = "certificate_serial"
-"""The key, in the state of a scope, of the serial number of the client certificate of its connection."""
+"""The key under which the state of a scope holds the serial number of the client certificate of the connection."""
 
 JSON_TYPE = (b"content-type", b"application/json")
 
 
 async def send_bytes(send: Send, body: bytes, headers: Headers = (JSON_TYPE,), status: int = 200) -> None:
-    """Send a response with a body that is ready."""
+    """Send a complete response: the status, the headers with an added Content-Length, and the body."""
     length = (b"content-length", b"%d" % len(body))
     await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
     await send({"type": "http.response.body", "body": body})
 
 
 def with_headers(send: Send, added: Headers = (), defaults: Headers = ()) -> Send:
-    """Return a `send` that adds headers to the answer: `added` always, and those of `defaults` that it does not set."""
+    """Return an ASGI `send` that adds headers to the response: all of `added`, and each of `defaults` that the response
+    does not have yet."""
 
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -43,8 +43,8 @@ def with_headers(send: Send, added: Headers = (), defaults: Headers = ()) -> Sen
 async def refuse(
     scope: Scope, receive: Receive, send: Send, body: bytes, headers: Headers, status: int, *, reason: str
 ) -> None:
-    """Answer a request, or the handshake of a WebSocket, with a refusal. `reason`: the text of the close frame, for
-    servers that cannot answer a handshake with a body."""
+    """Answer a request, or the handshake of a WebSocket, with an error. A server that cannot answer a handshake with a
+    body sends a close frame with `reason` instead."""
     if scope["type"] == "http":
         await send_bytes(send, body, headers, status)
         return
@@ -58,10 +58,8 @@ async def refuse(
 
 
 async def read_small(receive: Receive, limit: int) -> tuple[bytes, list[Message]]:
-    """Return the body if it is complete within `limit` bytes, and all messages that were read, for `replay`.
-
-    If the body is larger, or the client has left, the first result is the part that was read so far.
-    """
+    """Read the body of a request until it is complete, exceeds `limit` bytes, or the client disconnects. Return the
+    bytes that were read, and all messages that were read, for `replay`."""
     messages: list[Message] = []
     body = b""
     while True:
@@ -73,7 +71,7 @@ async def read_small(receive: Receive, limit: int) -> tuple[bytes, list[Message]
 
 
 def replay(messages: list[Message], receive: Receive) -> Receive:
-    """Return a `receive` that first returns the messages that were already read, and then new messages."""
+    """Return an ASGI `receive` that first returns the messages that were already read, and then new messages."""
     waiting = iter(messages)
 
     async def again() -> Message:
@@ -85,7 +83,7 @@ def replay(messages: list[Message], receive: Receive) -> Receive:
 
 
 def headers_of(scope: Scope, names: Container[bytes]) -> dict[bytes, list[bytes]]:
-    """Return the headers of a request that have one of these names, each with all of its values."""
+    """Return the values of the request headers with these names, by name; one header may have several values."""
     found: dict[bytes, list[bytes]] = {}
     for name, value in scope["headers"]:
         if name in names:
@@ -94,19 +92,20 @@ def headers_of(scope: Scope, names: Container[bytes]) -> dict[bytes, list[bytes]
 
 
 def client_of(scope: Scope) -> str:
-    """Return the IP address of the connection; empty if it has none."""
+    """Return the IP address from which the client connected; an empty string if it is not known."""
     client = scope.get("client")
     return client[0] if client else ""
 
 
 def serial_of(scope: Scope) -> str:
-    """Return the serial number of the client certificate of the connection, in hexadecimal; empty without one."""
+    """Return the serial number of the client certificate of the connection, in hexadecimal; an empty string if there is
+    no certificate."""
     serial: str = scope.get("state", {}).get(CERTIFICATE_SERIAL, "")
     return serial
 
 
 def is_json(scope: Scope) -> bool:
-    """Return whether the request declares its body as plain JSON."""
+    """Return whether the Content-Type of a request is `application/json`; its parameters are ignored."""
     for name, value in scope["headers"]:
         if name == b"content-type":
             media_type: bytes = value.split(b";", 1)[0].strip().lower()

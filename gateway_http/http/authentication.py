@@ -1,6 +1,5 @@
-"""The layer around the application of each port of a gateway with authentication: every request needs a caller with the
-right role, except for the routes that are open. Streams end within a second of the end of their caller's credential or
-session.
+"""The authentication layer around the application of each port: every request needs a caller with the right role,
+except on open routes. A stream ends within a second after its caller's credential or session has ended.
 
 The application runs in the name of the caller: see `grid_hosting.open_calls`.
 """
@@ -29,21 +28,22 @@ from grid_hosting.open_call_checks import LOOK_EVERY, Authority, OpenCallChecks
 from grid_hosting.open_calls import OpenCall, OpenCalls, act_as
 
 CALLER = "tron.caller"
-"""The key of a scope under which an application finds the Caller; there is none on a route that is open."""
+"""The key of a scope under which an application finds the Caller; absent on open routes."""
 
 NO_STORE = ((b"cache-control", b"no-store"),)
-"""Caches do not keep an answer to one caller, unless the application says more."""
+"""Caches must not store an answer that is meant for one caller. The application may set its own header instead."""
 
 LOGGED_OUT = "the session has ended"
 ENDED_WITHIN = 1.0
-"""Seconds for the last bytes of a stream that is ended."""
+"""Seconds within which the last bytes of an ended stream must be sent."""
 
 Refusals = Callable[[str, int, str, str], tuple[bytes, bytes]]
-"""Returns the body of a refusal and its content type, for a path, a status, a text and a reason."""
+"""A function that returns the body and the content type of a refusal, given a path, a status, a text and a reason."""
 
 
 class HttpAuthentication:
-    """The callers of all ports of one gateway. `run` ends their streams."""
+    """Authenticates the callers of all ports of one gateway. While `run` runs, it ends the streams of callers whose
+    credential or session has ended."""
 
     def __init__(
         self,
@@ -54,20 +54,20 @@ class HttpAuthentication:
         clock: Callable[[], float] = time.monotonic,
         act: Callable[[AuditRecord], Awaitable[None]] | None = None,
     ) -> None:
-        """`legacy_open_to`: the networks from which old clients may call without a credential. `origins`: those whose
-        pages may send requests with a token. `refused` receives each refusal, for the audit log; it must not block.
-        `act` stores a record of a change, and raises Draining if it cannot."""
+        """`legacy_open_to`: the networks from which legacy clients may call without a credential. `origins`: the
+        origins whose pages may send requests with a token. `refused` receives a record of each refusal for the audit
+        log; it must not block. `act` stores a record of a change in the audit log, and raises Draining if it cannot."""
         self.origins = tuple(origins)
         self.callers = Callers(authority, legacy_open_to, clock)
         self.open_calls = OpenCalls()
-        """The open streams."""
+        """The open streams of all callers."""
         self._refused = refused
         self._act = act
         self._checks = OpenCallChecks(authority, self.open_calls)
         self._streams: dict[Session, set[OpenCall]] = {}
 
     async def run(self) -> None:
-        """End streams whose credential or session ends, until cancelled."""
+        """End the streams of callers whose credential or session has ended, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._checks.run())
             while True:
@@ -75,38 +75,41 @@ class HttpAuthentication:
                 self.end(*self.callers.expire(self.streaming_sessions()))
 
     def streaming_sessions(self) -> list[Session]:
-        """Return the sessions with an open stream."""
+        """Return the browser sessions that have an open stream."""
         return list(self._streams)
 
     def end(self, *sessions: Session) -> None:
-        """End sessions, and their streams at once."""
+        """End sessions, and immediately end their open streams."""
         for session in sessions:
             self.callers.sessions.end(session)
             for call in list(self._streams.get(session, ())):
                 call.stop(CredentialExpired(LOGGED_OUT))
 
     def around(self, app: App, routes: RouteTable, rules: HttpRules, refusals: Refusals) -> App:
-        """Return an application that serves only callers that the routes permit. `rules`: those that admitted the
-        request."""
+        """Return the application wrapped in a layer that serves only callers whom the routes permit. `rules`: the HTTP
+        rules that admitted the request; `refusals` builds the body of a refusal."""
         return _Layer(self, app, routes, rules, refusals)
 
     def count_refusal(
         self, scope: Scope, rules: HttpRules, route: str, error: TronError, caller: Caller | None = None
     ) -> None:
-        """Report a refusal for the audit log."""
+        """Report a refused request to the audit log. Without `caller`, the record has the network of the client instead
+        of a principal."""
         peer = peer_of(scope, rules)
         actor = network_of(peer) if caller is None else caller.principal.name
         record = AuditRecord(time.time(), AuditKind.REFUSAL, actor, route, "", outcome_of(error), peer)
         self._refused(record)
 
     async def record_act(self, caller: Caller, route: str) -> None:
-        """Store a record of a change, and return once it is durable. Raises Draining if it cannot be stored."""
+        """Store a record of a change in the audit log, and return once the record is durable. Raises Draining if it
+        cannot be stored."""
         if self._act is not None:
             await self._act(AuditRecord(time.time(), AuditKind.ACT, caller.principal.name, route, peer=caller.peer))
 
     @contextmanager
     def opened(self, caller: Caller) -> Iterator[OpenCall]:
-        """Keep the stream of this task, so that it can be ended."""
+        """Register the stream that the current task serves, so that it can be ended. Yields its OpenCall; the stream is
+        unregistered when the block ends."""
         with self.open_calls.opened(caller.principal, caller.credential, caller.peer) as call:
             session = caller.session
             if session is None:
@@ -122,7 +125,7 @@ class HttpAuthentication:
 
 
 class _Layer:
-    """The layer of one port."""
+    """The authentication layer around the application of one port."""
 
     def __init__(
         self, authentication: HttpAuthentication, app: App, routes: RouteTable, rules: HttpRules, refusals: Refusals
@@ -177,7 +180,8 @@ class _Layer:
             await self._web_socket(scope, receive, send, caller)
 
     def _recording(self, scope: Scope, receive: Receive, send: Send, caller: Caller, name: str) -> Send:
-        """Return a `send` that records a change before its answer is sent; if that fails, another answer is."""
+        """Return an ASGI `send` that records a change before the answer is sent; if recording fails, the client gets an
+        error instead."""
         failed = False
 
         async def record_first(message: Message) -> None:
@@ -250,7 +254,7 @@ class _Layer:
                             await send({"type": "http.response.body", "body": b""})
 
     async def _web_socket(self, scope: Scope, receive: Receive, send: Send, caller: Caller) -> None:
-        """Serve a WebSocket; the application sees its end as a client that has left, and cleans up."""
+        """Serve a WebSocket. When it is ended, the application sees that its client has disconnected, and cleans up."""
         ended, closed = asyncio.Event(), False
 
         async def receive_unless_ended() -> Message:

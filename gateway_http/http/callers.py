@@ -1,5 +1,5 @@
-"""Finds out who sent a request: by its bearer token, the cookie of a session, or its address if old clients may call
-from there without a credential."""
+"""Identifies the caller of a request: by its bearer token, by its session cookie, or by its address if legacy clients
+may call from there without a credential."""
 
 from __future__ import annotations
 
@@ -21,18 +21,20 @@ from grid_hosting.http_rules import FORWARDED_FOR, READ, HttpRules, Network, in_
 from grid_hosting.open_call_checks import Authority, principal_of
 
 LEGACY = "token:legacy"
-"""The principal of callers that `legacy_open_to` admits. What it may do is granted like any other right."""
+"""The principal of callers that `legacy_open_to` admits. Its rights are granted like those of any other principal."""
 
 COOKIE = "__Host-tron-session"
-"""A browser accepts this name over TLS only, sends it to this host only, and takes it from no other."""
+"""The name of the session cookie over TLS. Because of its prefix, browsers accept it only over TLS, and send it only to
+the host that set it."""
 
 PLAIN_COOKIE = "tron-session"
-"""The name without TLS, where browsers do not accept the other one."""
+"""The name of the session cookie without TLS, where browsers reject the prefix `__Host-`."""
 
 NUMBER_BYTES = 32
 
 NOBODY_GUESSES = ""
-"""In place of the address of a caller that sent no secret: a refusal is then no failed attempt, and is not delayed."""
+"""Passed in place of an address if the caller sent no secret: a refusal then does not count as a failed attempt, and is
+not delayed."""
 
 _AUTHORIZATION, _COOKIE = b"authorization", b"cookie"
 _PROXY = (b"forwarded", b"via", b"x-real-ip")
@@ -41,17 +43,17 @@ _PROXY_PREFIX = b"x-forwarded-"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The caller of one request."""
+    """The caller of one request: its principal, credential, address and session."""
 
     principal: Principal
     credential: Credential = field(repr=False)
     peer: str
-    """The address of the client, as gRPC writes it."""
+    """The address of the client in the format of gRPC."""
     session: Session | None = None
 
 
 class Callers:
-    """Identifies the callers of all ports of a gateway, and keeps their sessions."""
+    """Identifies the callers of all ports of a gateway, and stores their sessions."""
 
     def __init__(
         self,
@@ -59,18 +61,20 @@ class Callers:
         legacy_open_to: Iterable[Network] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`legacy_open_to`: the networks from which requests without a credential are those of `LEGACY`."""
+        """`legacy_open_to`: the networks from which a request without a credential is attributed to the principal
+        `LEGACY`."""
         self._authority = authority
         self._legacy_networks = tuple(legacy_open_to)
         self._clock = clock
         self.sessions = Sessions()
 
     async def identify(self, scope: Scope, rules: HttpRules, need: Need | None, *, acts: bool) -> Caller:
-        """Return the caller of a request that `rules` has admitted. `need`: that of its route, None if there is none;
-        `acts`: the request changes something, or opens a stream.
+        """Return the caller of a request that `rules` has admitted. `need`: the requirements of its route, or None if
+        there is no such route; `acts`: whether the request changes something or opens a stream.
 
-        Raises Unauthenticated; PermissionDenied for an act by a cookie that is not shown to come from the page of the
-        port; and another TronError if the caller cannot be known now.
+        Raises Unauthenticated if there is no valid credential; PermissionDenied if a request with a session cookie
+        acts, but does not demonstrably come from the port's own page; and another TronError if the caller cannot be
+        identified now.
         """
         asked = headers_of(scope, READ | {_AUTHORIZATION})
         client, peer = client_of(scope), peer_of(scope, rules)
@@ -83,7 +87,7 @@ class Callers:
             if len(numbers) > 1 or credential is not None:
                 raise Unauthenticated
             if acts and not rules.is_own_page(asked, client):
-                raise PermissionDenied("a session may act from the page of this port only")
+                raise PermissionDenied("with a session, only the page of this port may make changes or open streams")
             return await self._of_session(numbers[0], peer, serial)
         if need is not None and need.legacy and self._is_legacy(scope, rules):
             credential = Credential(principal=LEGACY, serial=serial)
@@ -91,8 +95,8 @@ class Callers:
         raise Unauthenticated
 
     async def admit(self, scope: Scope) -> None:
-        """Return if the certificate of the connection, if there is one, is not refused, or if that cannot be known now:
-        for routes that are open. Raises Unauthenticated."""
+        """Check the client certificate of a request to an open route. Raises Unauthenticated if the certificate is
+        refused. Returns if it is accepted, if there is none, or if it cannot be checked now."""
         if serial := serial_of(scope):
             try:
                 await self._principal(Credential(serial=serial), NOBODY_GUESSES)
@@ -104,10 +108,12 @@ class Callers:
     async def log_in(
         self, token: str, peer: str, need: Need, former: Iterable[str] = ()
     ) -> tuple[str, Caller, list[Session]]:
-        """Open a session; return its number for the cookie, its caller, and the sessions that ended for it.
+        """Open a session for a token. Return its random number for the cookie, its caller, and the sessions that ended
+        because of it.
 
-        `former`: the keys of the sessions that the browser has had until now; they end. Raises Unauthenticated;
-        PermissionDenied if the principal cannot use what the session is for.
+        `need`: what the dashboard requires of a principal; `former`: the keys of the browser's earlier sessions, which
+        end. Raises Unauthenticated if the token is not valid, and PermissionDenied if its principal does not fulfill
+        `need`.
         """
         credential = Credential(token=bearer_token(f"Bearer {token}"))
         principal = await self._principal(credential, peer)
@@ -122,7 +128,8 @@ class Callers:
         return number, Caller(principal, credential, peer, session), [*replaced, *ended]
 
     def expire(self, in_use: Iterable[Session]) -> list[Session]:
-        """End the sessions whose time has passed, and return them."""
+        """End the sessions that have been idle or open for too long, and return them. `in_use`: the sessions with an
+        open stream, which are not idle."""
         return self.sessions.expire(self._clock(), in_use)
 
     async def _of_session(self, number: str, peer: str, serial: str) -> Caller:
@@ -146,8 +153,8 @@ class Callers:
         return principal
 
     def _is_legacy(self, scope: Scope, rules: HttpRules) -> bool:
-        """Return whether a request comes from a legacy client: a proxy or a browser on an address that is listed would
-        bring the requests of others."""
+        """Return whether a request comes directly from a legacy client: a proxy or a browser on a listed address would
+        pass on requests of others."""
         client = client_of(scope)
         if not in_networks(client, self._legacy_networks) or rules.is_trusted_proxy(client):
             return False
@@ -159,7 +166,8 @@ class Callers:
 
 
 def peer_of(scope: Scope, rules: HttpRules) -> str:
-    """Return the address of the client of a request, as gRPC writes it; for a client of a trusted proxy with port 0."""
+    """Return the address of the client of a request in the format of gRPC. For a client behind a trusted proxy, the
+    port is 0."""
     client = scope.get("client")
     if not client:
         return "unknown:"
@@ -169,14 +177,14 @@ def peer_of(scope: Scope, rules: HttpRules) -> str:
 
 
 def session_numbers(scope: Scope, rules: HttpRules) -> list[str]:
-    """Return the numbers of sessions in the cookies of a request."""
+    """Return the session numbers in the cookies of a request."""
     tls = rules.is_tls(headers_of(scope, READ), client_of(scope))
     return cookie_values(scope, _cookie_name(tls=tls))
 
 
 def cookie(number: str, *, tls: bool) -> str:
-    """Return the value of the header that gives a browser the number of its session; that takes it away, if the number
-    is empty."""
+    """Return the value of the Set-Cookie header that stores a session number in a browser. An empty number deletes the
+    cookie."""
     age = int(LONGEST) if number else 0
     secure = "; Secure" if tls else ""
     return f"{_cookie_name(tls=tls)}={number}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict{secure}"
@@ -187,7 +195,7 @@ def _cookie_name(*, tls: bool) -> str:
 
 
 def cookie_values(scope: Scope, name: str) -> list[str]:
-    """Return the values of all cookies of a request with a name."""
+    """Return the values of all cookies in a request that have this name."""
     found = []
     for header in headers_of(scope, {_COOKIE}).get(_COOKIE, ()):
         for each in header.decode("latin-1").split(";"):

@@ -1,4 +1,4 @@
-"""Decompresses request bodies within a bound. Pure."""
+"""Decompresses request bodies up to a maximum size, and recognizes their charsets. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterable
 
 UNDERSTOOD = ("gzip", "deflate")
-"""The content codings that are read."""
+"""The content codings that Accept-Encoding and error messages list as supported."""
 
 _WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 _RAW = -zlib.MAX_WBITS
@@ -16,31 +16,31 @@ _UNICODE = ("utf-8", "ascii", "utf-16", "utf-16-be", "utf-16-le", "utf-32", "utf
 """Charsets in which JSON is recognized without further information."""
 
 _SINGLE_BYTE = ("iso8859-1", "iso8859-15", "cp1252")
-"""Those that are turned into UTF-8, byte by byte."""
+"""Charsets with one byte for each character, which are converted to UTF-8."""
 
 
 class TooLarge(Exception):
-    """The decompressed body is larger than allowed."""
+    """The body is larger than allowed, before or after decompression."""
 
 
 class Unreadable(Exception):
-    """The body is not valid in its declared coding."""
+    """The body is not valid data of its declared content coding."""
 
 
 def codings_of(values: Iterable[bytes]) -> list[str]:
-    """Return the codings that were applied to a body, in the reverse order, from the values of Content-Encoding;
-    without `identity`."""
+    """Return the content codings in the values of Content-Encoding, in lower case and in the order in which they were
+    applied; `identity` is left out."""
     words = [word.strip().lower() for value in values for word in value.decode("latin-1").split(",")]
     return [word for word in words if word not in ("", "identity")]
 
 
 def is_understood(coding: str) -> bool:
-    """Return whether `Decoder` can decode that coding."""
+    """Return whether `Decoder` can decode this content coding."""
     return coding in _WINDOWS
 
 
 def charset_of(content_type: bytes) -> str:
-    """Return the charset that a content type names, in lower case; empty if it names none."""
+    """Return the parameter `charset` of a content type, in lower case; an empty string if there is none."""
     for parameter in content_type.decode("latin-1").split(";")[1:]:
         name, _, value = parameter.partition("=")
         if name.strip().lower() == "charset":
@@ -49,8 +49,8 @@ def charset_of(content_type: bytes) -> str:
 
 
 def codec_of(charset: str) -> str | None:
-    """Return the codec that converts text of this charset to UTF-8; an empty string if no conversion is needed, and
-    None if the charset is not supported."""
+    """Return the name of the Python codec that decodes text in this charset; an empty string if the text needs no
+    conversion, and None if the charset is not supported."""
     try:
         name = codecs.lookup(charset or "utf-8").name
     except (LookupError, ValueError):
@@ -59,10 +59,11 @@ def codec_of(charset: str) -> str | None:
 
 
 class Decoder:
-    """Undoes one coding, piece by piece; takes and gives at most `limit` bytes."""
+    """Decompresses one body, part by part. Neither the compressed nor the decompressed body may be larger than `limit`
+    bytes."""
 
     def __init__(self, coding: str, limit: int) -> None:
-        """`coding` is one that `is_understood`."""
+        """`coding` must be one for which `is_understood` returns True."""
         self._coding = coding
         self._limit = limit
         self._size = 0
@@ -71,7 +72,8 @@ class Decoder:
         self._inflate = zlib.decompressobj(_WINDOWS[coding])
 
     def feed(self, data: bytes) -> bytes:
-        """Return the decoded bytes of one part of the body. Raises TooLarge, Unreadable."""
+        """Return the decompressed bytes of one part of the body. Raises TooLarge if the body exceeds the limit, and
+        Unreadable if the data is not valid."""
         self._taken += len(data)
         if self._taken > self._limit:
             raise TooLarge
@@ -83,12 +85,14 @@ class Decoder:
             if self._inflate.eof:
                 # gzip: files one after another are one file.
                 if self._coding == "deflate":
-                    raise Unreadable(f"the body goes on after its {self._coding} data end")
+                    raise Unreadable(f"the body contains more data after the end of its {self._coding} data")
                 self._inflate = zlib.decompressobj(_WINDOWS[self._coding])
             try:
                 piece = self._inflate.decompress(data, self._limit - self._size + 1)
             except zlib.error:
-                raise Unreadable(f"the body is no {self._coding} data, as its content-encoding says") from None
+                raise Unreadable(
+                    f"the content-encoding is {self._coding}, but the body is not valid {self._coding} data"
+                ) from None
             self._size += len(piece)
             if self._size > self._limit:
                 raise TooLarge
@@ -97,9 +101,9 @@ class Decoder:
         return decoded
 
     def end(self) -> None:
-        """Check the end of the body. Raises Unreadable if the body was cut off; an empty body is complete."""
+        """Check that the body is complete. Raises Unreadable if it was cut off; an empty body is complete."""
         if self._began and not self._inflate.eof:
-            raise Unreadable(f"the {self._coding} data of the body are cut off")
+            raise Unreadable(f"the {self._coding} data in the body is incomplete")
 
 
 def _has_zlib_header(data: bytes) -> bool:

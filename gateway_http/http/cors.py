@@ -1,5 +1,5 @@
-"""Lets pages of other origins read a port: of any origin, with the headers that the legacy services sent, or of those
-that are listed. No request needs a cookie."""
+"""Adds CORS headers, so that pages of other origins may read a port: either pages of any origin, as in the legacy
+services, or pages of listed origins. None of their requests uses a session cookie."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ METHODS = b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
 
 class AnyOrigin:
-    """Wraps an application. `always`: send the headers also for requests without an origin."""
+    """Wraps an application so that pages of any origin may read it. `always`: add the CORS headers even if a request
+    has no Origin header."""
 
     def __init__(self, app: App, *, always: bool = False) -> None:
         self._app = app
@@ -39,8 +40,8 @@ class AnyOrigin:
 
 
 class ListedOrigins:
-    """Wraps the application of a port with authentication: pages of the listed origins may read it. They send a token;
-    the answers do not allow them to use the cookie of a session."""
+    """Wraps the application of a port with authentication so that pages of the listed origins may read it. These pages
+    must send a token: the CORS headers do not let them use a session cookie."""
 
     def __init__(self, app: App, origins: Iterable[str]) -> None:
         self._app = app

@@ -1,8 +1,8 @@
 """Server-Sent Events on all ports: limits the number of streams, disconnects clients that do not read, and ends
 streams.
 
-A part of a stream is created when its client is ready to read it, so nothing queues here. A client that reads nothing
-for a while is disconnected.
+A part of a stream is created when its client is ready to read it, so no parts are queued. A client that reads nothing
+for PATIENCE seconds is disconnected.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from gateway_http.http.asgi import Receive, Send
 log = structlog.get_logger("gateway")
 
 PATIENCE = 30.0
-"""Seconds that a client may leave what it was sent unread."""
+"""Seconds for which a client may leave sent data unread."""
 
 MOST_STREAMS = 1000
-"""Streams on all ports. Overflow rule: the next is answered 503."""
+"""Maximum number of open streams on all ports. Overflow rule: a further stream is refused with status 503."""
 
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -33,18 +33,19 @@ HEADERS = [
 
 
 class EventStreams:
-    """All streams of one gateway. They end when `closing` is set."""
+    """Counts and serves all Server-Sent Event streams of one gateway. They end when `closing` is set."""
 
     def __init__(self, closing: asyncio.Event) -> None:
         self._closing = closing
         self.count = 0
 
     def admit(self) -> bool:
-        """Return whether one more stream may be served."""
+        """Return whether one more stream may be opened: the limit is not reached, and the gateway is not shutting
+        down."""
         return self.count < MOST_STREAMS and not self._closing.is_set()
 
     async def serve(self, parts: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
-        """Serve one stream until its parts end, the client leaves, or the gateway stops."""
+        """Serve one stream until its parts end, the client disconnects or does not read, or the gateway stops."""
         self.count += 1
         leaving = asyncio.create_task(_disconnected(receive))
         sending = asyncio.create_task(_send_parts(parts, send))
@@ -76,12 +77,13 @@ class EventStream(Response):
         self._parts = parts
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve the stream."""
+        """Serve the stream until it ends."""
         await self._streams.serve(self._parts, receive, send)
 
 
 def message(name: str, data: bytes, cursor: bytes = b"") -> bytes:
-    """Return one message; a client that reconnects sends its cursor back."""
+    """Return one Server-Sent Event as bytes. `cursor` becomes its id, which the client sends back when it
+    reconnects."""
     event_id = b"id: " + cursor + b"\n" if cursor else b""
     return event_id + b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
 

@@ -1,8 +1,8 @@
-"""Handles every request on every port before the application that answers it.
+"""Processes every request on every port before the application handles it.
 
-Every route that answers GET also answers HEAD. A path with an extra slash is answered by a relative address, which is
-correct behind any proxy. A compressed body is decompressed for the application. A path prefix that a proxy leaves in
-place is removed.
+Every route that answers GET also answers HEAD. A path with an extra slash is redirected to a relative address, which is
+correct behind any proxy. A compressed body is decompressed for the application. A path prefix that a proxy did not
+remove is removed.
 """
 
 from __future__ import annotations
@@ -28,16 +28,18 @@ SOCKET_IO = "/socket.io/"
 
 
 class Front:
-    """Wraps an application."""
+    """Wraps the application of one port: answers HEAD, makes redirects relative, decompresses bodies, and removes the
+    path prefix."""
 
     def __init__(self, app: App, max_body_bytes: int, root_path: str = "") -> None:
-        """`root_path`: the prefix under which a proxy serves this port, for requests that still have it."""
+        """`root_path`: the path prefix under which a proxy serves this port; it is removed from requests that still
+        have it."""
         self._app = app
         self._most = max_body_bytes
         self._root = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
+        """Process one request and pass it on to the application."""
         if self._root and scope["type"] != "lifespan":
             if scope["path"] == self._root and scope["type"] == "http":
                 # Relative addresses on the page need the slash.
@@ -69,7 +71,7 @@ class Front:
         return {**scope, "path": path[len(self._root) :], "raw_path": raw[len(root) :]}
 
     async def _head(self, scope: Scope, send: Send) -> None:
-        """Send the headers of the GET, and nothing else; an endless response ends at once."""
+        """Send the status and the headers of the answer to GET, without a body; an endless answer ends at once."""
         answered = asyncio.Event()
         asked = False
 

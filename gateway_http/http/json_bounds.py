@@ -1,4 +1,4 @@
-"""Checks JSON values of clients against bounds, so that protobuf can carry them and errors can show them. Pure."""
+"""Limits the JSON values that clients send, so that protobuf can carry them and error responses can show them. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 MOST_DEPTH = 16
 MOST_BYTES = 16 * 1024
 EXACT = 2**53
-"""Whole numbers up to this are exact on the wire, which has one kind of number."""
+"""Integers up to this magnitude stay exact on the wire, where every number is a double."""
 
 _SHOWN_DEPTH = 24
 _SHOWN_TEXT = 1000
@@ -16,14 +16,14 @@ _SHOWN_ITEMS = 100
 
 
 def check_object(value: dict[str, Any]) -> dict[str, Any]:
-    """Return a JSON object that the registry can store unchanged. Raises ValueError that names the part that it cannot
-    store."""
+    """Return the object if the registry can store it unchanged. Raises ValueError if it is nested too deeply, is too
+    large, or contains a number or text that cannot be stored exactly."""
     size = 0
     todo: list[tuple[Any, int]] = [(value, 1)]
     while todo:
         node, depth = todo.pop()
         if depth > MOST_DEPTH:
-            raise ValueError(f"is nested deeper than {MOST_DEPTH} levels")
+            raise ValueError(f"the value is nested deeper than {MOST_DEPTH} levels")
         if isinstance(node, dict):
             for key in node:
                 size += len(_utf8(key)) + 4
@@ -35,17 +35,17 @@ def check_object(value: dict[str, Any]) -> dict[str, Any]:
             size += 5
         elif isinstance(node, int | float):
             if not -EXACT <= node <= EXACT if isinstance(node, int) else not math.isfinite(node):
-                raise ValueError("holds a number that cannot be kept exactly")
+                raise ValueError("the value contains a number that cannot be stored exactly")
             size += 24
         else:
             size += len(_utf8(node))
         if size > MOST_BYTES:
-            raise ValueError(f"is larger than {MOST_BYTES} bytes")
+            raise ValueError(f"the value is larger than {MOST_BYTES} bytes")
     return value
 
 
 def check_text(value: str) -> str:
-    """Return text that UTF-8 can encode. Raises ValueError for half a surrogate pair."""
+    """Return the text if UTF-8 can encode it. Raises ValueError if it contains half of a surrogate pair."""
     _utf8(value)
     return value
 
@@ -54,11 +54,11 @@ def _utf8(text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        raise ValueError("holds half a surrogate pair, which is no character") from None
+        raise ValueError("the text contains half of a surrogate pair, which is not a character") from None
 
 
 def showable(value: Any, depth: int = 0) -> Any:
-    """Return a client's value in a form that an error can show: valid JSON, and bounded."""
+    """Return a value that a client sent in a form that an error response can show: valid JSON of limited size."""
     if isinstance(value, bytes):
         value = value[:_SHOWN_TEXT].decode("utf-8", "replace")
     if isinstance(value, str):

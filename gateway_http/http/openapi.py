@@ -1,4 +1,4 @@
-"""/openapi.json, completed with the error responses that FastAPI does not know, and problem+json below /v1."""
+"""Completes /openapi.json with the error responses that FastAPI does not describe, such as problem+json below /v1."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from gateway_http.http.problems import PROBLEM_TYPE
 
 
 class Problem(BaseModel):
-    """An error response of RFC 9457."""
+    """An error response in the format of RFC 9457 (problem+json)."""
 
     type: str = "about:blank"
     title: str
     status: int
     detail: str
     errors: list[dict[str, Any]] = Field(default_factory=list)
-    """The wrong parameters, if any."""
+    """The invalid parameters, if any."""
 
 
 def problem(status: int, description: str) -> dict[int | str, dict[str, Any]]:
-    """Return the description of a problem+json response, for a route below /v1."""
+    """Return the OpenAPI description of a problem+json response with this status, for a route below /v1."""
     schema = {"$ref": "#/components/schemas/Problem"}
     return {status: {"description": description, "content": {PROBLEM_TYPE: {"schema": schema}}}}
 
 
 def describe(app: FastAPI) -> None:
-    """Add the schema of the error responses to an app's description of itself."""
+    """Add the schema `Problem`, for error responses, to the OpenAPI document of an app."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:

@@ -1,4 +1,4 @@
-"""Error responses: one table from the errors of the SDK to HTTP statuses, and errors that are safe to show."""
+"""Error responses: converts the errors of the SDK to HTTP statuses, and makes values of clients safe to show."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROBLEM_TYPE = "application/problem+json"
 
 
 def status_of(error: TronError) -> int:
-    """Return the HTTP status of a failed call."""
+    """Return the HTTP status for an error of the SDK."""
     match error:
         case ServiceNotFound() | AlertNotFound():
             return 404
@@ -39,12 +39,13 @@ def status_of(error: TronError) -> int:
 
 
 def headers_of(status: int) -> dict[str, str]:
-    """Return the headers for a client that may try again."""
+    """Return the additional headers of an error response: `Retry-After` for status 503, and none for any other
+    status."""
     return {"Retry-After": RETRY_AFTER_S} if status == 503 else {}
 
 
 class Refused(Exception):
-    """Ends a request with the legacy body `{"detail": ...}`."""
+    """Raised to answer a request with this HTTP status and this detail, in the format of `error_response`."""
 
     def __init__(self, status: int, detail: str | list[dict[str, Any]]) -> None:
         super().__init__(str(detail))
@@ -53,7 +54,7 @@ class Refused(Exception):
 
 
 def shown_errors(error: RequestValidationError) -> list[dict[str, Any]]:
-    """Return the errors of pydantic, with the client's values made safe to show."""
+    """Return the validation errors of pydantic as JSON objects, with the values of the client made safe to show."""
     return [
         {key: showable(value) for key, value in each.items() if key in ("type", "loc", "msg", "input", "ctx")}
         for each in error.errors()
@@ -61,18 +62,18 @@ def shown_errors(error: RequestValidationError) -> list[dict[str, Any]]:
 
 
 class SafeJSONResponse(JSONResponse):
-    """A JSON response in the format of the legacy services."""
+    """A JSON response in the format of the legacy services: compact, and in UTF-8."""
 
     def render(self, content: Any) -> bytes:
-        """Return the body as bytes."""
+        """Return the content as JSON, encoded in UTF-8."""
         return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def error_response(
     path: str, status: int, detail: str | list[dict[str, Any]], headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Return an error in the format of the legacy services (`detail` is a text, or a list for wrong fields), and as
-    problem+json below /v1."""
+    """Return an error response: problem+json for a path below /v1, and otherwise the legacy format `{"detail": ...}`.
+    `detail` is a text, or a list of invalid fields."""
     headers = {**headers_of(status), **(headers or {})}
     if not path.startswith("/v1/"):
         return SafeJSONResponse({"detail": detail}, status, headers)
@@ -82,14 +83,15 @@ def error_response(
 
 
 def refusal_body(path: str, status: int, text: str, reason: str) -> tuple[bytes, bytes]:
-    """Return the body of a refusal and its content type, in the format of `error_response`; below /v1 with `reason`."""
+    """Return the body and the content type of a refusal, in the format of `error_response`. For a path below /v1, the
+    body also contains `reason`."""
     if not path.startswith("/v1/"):
         return json.dumps({"detail": text}, ensure_ascii=False).encode(), b"application/json"
     return problem_body(status, text, reason), PROBLEM_TYPE.encode()
 
 
 def problem_body(status: int, text: str, reason: str) -> bytes:
-    """Return the body of a refusal in the format of RFC 9457, with the field `reason`."""
+    """Return the body of a refusal in the format of RFC 9457 (problem+json), with the additional field `reason`."""
     document = {**_problem(status, text), "reason": reason, "errors": []}
     return json.dumps(document, ensure_ascii=False).encode()
 
@@ -99,10 +101,11 @@ def _problem(status: int, detail: object) -> dict[str, object]:
 
 
 def what_is_wrong(error: HTTPException) -> str:
-    """Return the text of an error of the framework, with the reason if a body cannot be read."""
+    """Return the text of an HTTP error that the framework raised. If the body of the request could not be read, the
+    text says why."""
     match error.__cause__:
         case UnicodeDecodeError(object=body, start=start):
-            return f"the body is not in UTF-8: byte 0x{body[start]:02x} at position {start}"
+            return f"the body is not valid UTF-8: byte 0x{body[start]:02x} at position {start}"
         case RecursionError():
             return "the body is nested too deeply to be read"
         case ValueError() as cause if error.status_code == 400:
@@ -111,7 +114,7 @@ def what_is_wrong(error: HTTPException) -> str:
 
 
 def install_errors(app: FastAPI) -> None:
-    """Make an app answer errors by `error_response`."""
+    """Make an app answer all errors in the format of `error_response`."""
 
     def answer(request: Request, status: int, detail: Any, headers: Mapping[str, str] | None = None) -> Response:
         return error_response(request.url.path, status, detail, headers)

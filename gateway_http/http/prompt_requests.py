@@ -1,8 +1,9 @@
-"""Closes connections on which no request arrives, or only part of a request: uvicorn bounds only the time between
-requests. Reads the host from a request target that has one. Passes on which client certificate opened the connection.
+"""Closes connections on which no complete request arrives in time, because uvicorn limits only the time between
+requests. It also takes the host from a request target in absolute form, and passes the serial number of the client
+certificate on to the application.
 
-Each connection counts against `max_connections` and holds a file descriptor: without this bound, silent connections
-could keep all other clients from the port for as long as they like.
+Each connection counts against `max_connections` and holds a file descriptor: without this limit, silent connections
+could keep all other clients from using the port.
 """
 
 from __future__ import annotations
@@ -15,18 +16,19 @@ from gateway_http.http.asgi import CERTIFICATE_SERIAL
 from grid_hosting.credential import serial_of
 
 REQUEST_WITHIN = 30.0
-"""Seconds for a request, from the first byte (or from the connection, for the first request) to the end of its body."""
+"""Seconds within which a request must arrive, from its first byte to the end of its body. For the first request, the
+time begins when the connection is opened."""
 
 
 class PromptProtocol(HttpToolsProtocol):
-    """Speaks HTTP/1.1, and closes a connection whose client does not finish its request in time. Responses may take any
-    time."""
+    """uvicorn's protocol for HTTP/1.1, which also closes a connection if the client does not finish a request in time.
+    Responses may take any time."""
 
     url: bytes
     _due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for the first request."""
+        """Start the timer for the first request, and read the serial number of the client certificate."""
         super().connection_made(transport)
         tls = transport.get_extra_info("ssl_object")
         if tls is not None and (serial := serial_of(tls.getpeercert(binary_form=True))):
@@ -35,30 +37,30 @@ class PromptProtocol(HttpToolsProtocol):
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no longer."""
+        """Stop the timer, because the connection is closed."""
         self._stop_waiting()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
-        """Begin to wait for the rest of a request."""
+        """Start the timer for the rest of a request, unless it is running already."""
         super().on_message_begin()
         if self._due is None:
             self._wait()
 
     def on_headers_complete(self) -> None:
-        """Let the host of a target in absolute form replace the header, as RFC 9112 demands, so that nothing behind
-        this reads another host than a proxy in front did."""
+        """Replace the Host header by the host of a request target in absolute form, as RFC 9112 requires, so that the
+        application sees the same host as a proxy in front of it."""
         if not self.url.startswith((b"/", b"*")):
             self._split_target()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """Note that the whole request has arrived."""
+        """Stop the timer, because the whole request has arrived."""
         self._stop_waiting()
         super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
-        """Stop waiting for requests, because the connection uses another protocol from now on."""
+        """Stop the timer, because the connection becomes a WebSocket."""
         self._stop_waiting()
         super().handle_websocket_upgrade()
 

@@ -1,6 +1,6 @@
-"""Which callers each route of a port serves. Pure.
+"""A table of the callers that each route of a port serves. Pure.
 
-A route without a row is answered as if it did not exist, so that a new one cannot be open by mistake.
+A route without a row is answered as if it did not exist, so that a new route is never open by mistake.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from grid_model.access import Principal, Role
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a route needs of its callers."""
+    """The requirements of a route: which callers it serves, and how."""
 
     roles: frozenset[Role] = frozenset()
-    """One of these; empty: none, any caller is served."""
+    """The caller needs one of these roles. If the set is empty, no role is needed."""
     everywhere: bool = False
-    """For all ids: the route answers from data about all services."""
+    """Whether the role must be granted for all ids, because the route answers with data about all services."""
     authenticated: bool = True
     """Whether the caller must be authenticated."""
     legacy: bool = True
-    """Whether callers of `legacy_open_to` are served."""
+    """Whether callers that `legacy_open_to` admits without a credential are served."""
     stream: bool = False
-    """Whether the answer goes on, and must end with the credential of its caller."""
+    """Whether the answer is a stream, which must end when the caller's credential ends."""
     recorded: bool = False
-    """Whether the route changes something of the gateway itself: the gateway records that in the audit log. Changes
-    at the registry and at TRON are recorded there."""
+    """Whether the route changes data of the gateway itself, which the gateway records in the audit log. The registry
+    and TRON record the changes of their own data."""
 
     def permits(self, principal: Principal) -> bool:
-        """Return whether a principal is served."""
+        """Return whether a principal has the roles that the route requires."""
         if self.everywhere:
             return any(map(principal.may_everywhere, self.roles))
         return not self.roles or bool(self.roles & principal.roles)
@@ -43,7 +43,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A row that fits a request."""
+    """The row of the table that matches a request."""
 
     name: str
     """`METHOD /path`, with `{name}` as in the table."""
@@ -52,14 +52,15 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class NoRoute:
-    """There is no route for a method and a path."""
+    """The result of a search in the table if no row matches the method and the path."""
 
     allowed: tuple[str, ...] = ()
-    """The methods for which there is one."""
+    """The methods for which the path has a route."""
 
 
 class RouteTable:
-    """The rows of one port, by `METHOD /path`. `{name}` in a path is any text, also with slashes, and also none."""
+    """The routes of one port, by `METHOD /path`. A `{name}` in a path matches any text, including slashes and the empty
+    text."""
 
     def __init__(self, rows: Mapping[str, Need]) -> None:
         self._exact: dict[str, dict[str, Route]] = {}
@@ -73,7 +74,8 @@ class RouteTable:
         ]
 
     def find(self, method: str, path: str) -> Route | NoRoute:
-        """Return the row for a request. The longest pattern counts; slashes too many at the end are ignored."""
+        """Return the row for a request, or NoRoute. If several patterns match, the longest is used. Extra slashes at
+        the end of the path are ignored."""
         exact = self._exact.get(path, {}).get(method)
         if exact is not None:
             return exact  # as most requests

@@ -1,7 +1,8 @@
-"""The sessions of browsers: a random number in a cookie represents the credential with which a person logged in. Pure:
-the caller draws the numbers, and brings the time in monotonic seconds.
+"""Browser sessions: a random number in a cookie represents the credential with which a person logged in. Pure: the
+caller supplies the random numbers, and the time in monotonic seconds.
 
-A session ends IDLE after its last use, and LONGEST after its login. Sessions are lost when the gateway stops.
+A session ends IDLE seconds after its last use, and at the latest LONGEST seconds after its login. All sessions are lost
+when the gateway stops.
 """
 
 from __future__ import annotations
@@ -14,35 +15,36 @@ from dataclasses import dataclass, field
 from grid_hosting.credential import Credential
 
 IDLE = 3600.0
-"""Seconds without a request, and without an open stream, after which a session ends."""
+"""Seconds after which a session ends if it has had no request and no open stream."""
 
 LONGEST = 12 * 3600.0
-"""Seconds after which a session ends, however much it is used."""
+"""Seconds after its login at which a session ends, even if it is in use."""
 
 MOST_SESSIONS = 1000
-"""Sessions of all principals. Overflow rule: the one that was not used for the longest time ends."""
+"""Maximum number of open sessions of all principals. Overflow rule: the least recently used session ends."""
 
 MOST_OF_PRINCIPAL = 20
-"""Sessions of one principal, so that one token cannot end the sessions of others. Overflow rule: the one of its
-sessions that was not used for the longest time ends."""
+"""Maximum number of open sessions of one principal, so that one token cannot end the sessions of others. Overflow rule:
+the principal's least recently used session ends."""
 
 
 @dataclass(eq=False, slots=True)
 class Session:
-    """One login."""
+    """One session of a browser, opened by a login."""
 
     key: str
-    """The SHA-256 of the number in the cookie: a copy of the memory shows no number that a browser could send."""
+    """The SHA-256 of the number in the cookie, so that a copy of the memory shows no number that a browser could
+    send."""
     principal: str
-    """The name of its principal."""
+    """The name of the principal that logged in."""
     credential: Credential = field(repr=False)
-    """What the person logged in with, for calls in the name of the person."""
+    """The credential with which the person logged in; calls in the person's name use it."""
     began_at: float
     used_at: float
 
 
 class Sessions:
-    """All open sessions, in the order of their last use."""
+    """All open sessions of browsers, in the order of their last use."""
 
     def __init__(self) -> None:
         self._open: OrderedDict[str, Session] = OrderedDict()
@@ -51,7 +53,7 @@ class Sessions:
         return len(self._open)
 
     def begin(self, number: str, principal: str, credential: Credential, now: float) -> tuple[Session, list[Session]]:
-        """Open a session for a random number; return it, and the sessions that ended for it."""
+        """Open a session for a random number. Return it, and the sessions that ended because a limit was reached."""
         ended = []
         own = [each for each in self._open.values() if each.principal == principal]
         if len(own) >= MOST_OF_PRINCIPAL:
@@ -65,33 +67,34 @@ class Sessions:
         return session, ended
 
     def find(self, number: str, now: float) -> Session | None:
-        """Return the open session of a number, and record its use; None if there is none."""
+        """Return the open session with this random number, and record its use; None if no such session is open."""
         session = self.of_key(key_of(number), now)
         if session is not None:
             self.use(session, now)
         return session
 
     def of_key(self, key: str, now: float) -> Session | None:
-        """Return the open session with a key; None if there is none."""
+        """Return the open session with this key, without recording its use; None if no such session is open."""
         session = self._open.get(key)
         return None if session is None or _has_ended(session, now) else session
 
     def is_open(self, session: Session, now: float) -> bool:
-        """Return whether a session has not ended."""
+        """Return whether a session is still open."""
         return session.key in self._open and not _has_ended(session, now)
 
     def use(self, session: Session, now: float) -> None:
-        """Record that an open session is used."""
+        """Record that a session is used now; does nothing if it has ended."""
         if session.key in self._open:
             session.used_at = now
             self._open.move_to_end(session.key)
 
     def end(self, session: Session) -> None:
-        """End a session."""
+        """End a session; does nothing if it has already ended."""
         self._open.pop(session.key, None)
 
     def expire(self, now: float, in_use: Iterable[Session] = ()) -> list[Session]:
-        """End the sessions whose time has passed, and return them. `in_use`: those with an open stream."""
+        """End the sessions that have been idle or open for too long, and return them. `in_use`: the sessions with an
+        open stream, which count as used now."""
         for each in in_use:
             self.use(each, now)
         ended = [each for each in self._open.values() if _has_ended(each, now)]
@@ -101,7 +104,8 @@ class Sessions:
 
 
 def key_of(number: str) -> str:
-    """Return the key under which the session of a number is kept: a search by it tells nothing about the number."""
+    """Return the key under which the session with this random number is stored: a hash, so that the time of a lookup
+    reveals nothing about the number."""
     return hashlib.sha256(number.encode()).hexdigest()
 
 

@@ -1,10 +1,10 @@
-"""The four legacy contracts and nothing else.
+"""The HTTP contracts of the four legacy services.
 
-- `registry`, `bodies`, `rows`                port 6121: the routes, what comes in, what goes out;
-- `plain_beats`, `declarations`               the short way of heartbeats, registrations on the wire.
-- `tron`, `alerts`, `alert_file`              port 6109: the routes, the shape of an alert, the same as files.
+- `registry`, `bodies`, `rows`                port 6121: the routes, the models of bodies, the format of services;
+- `plain_beats`, `declarations`               parses heartbeats quickly, converts registrations.
+- `tron`, `alerts`, `alert_file`              port 6109: the routes, the format of an alert, the alert files.
 - `events`, `socket_io`                       port 6102: the routes, and Socket.IO beside them;
-- `event_buffer`, `broadcasts`                the newest events, in the words of old dashboards.
-- `hmi`, `hmi_views`                          port 6101: the routes, the shapes;
-- `port_check`, `hhmrs_settings`              and what it shows beside services.
+- `event_buffer`, `broadcasts`                the newest events, in the format that legacy dashboards expect.
+- `hmi`, `hmi_views`                          port 6101: the routes, and the formats of their answers;
+- `port_check`, `hhmrs_settings`              the check of ports, and the settings of HHMRS.
 """

@@ -1,7 +1,8 @@
 """Writes the legacy TRON's alert files, one for each UTC day, for tools that read `heartbeat_alerts_YYYYMMDD.jsonl`.
 
-The files are written from the durable event log, after the last line of the previous run, so that no alert is missing
-because the gateway was down. A failed write is tried again, and no request waits for it.
+The files are written from the durable event log. After a restart, writing continues after the last event that was
+written, so no alert is missing because the gateway was down. A failed write is tried again; no request waits for a
+write.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ PREFIX = "heartbeat_alerts_"
 POSITION = "heartbeat_alerts.position"
 
 REMEMBERED = 10_000
-"""Alerts of which a further copy is known as one. Overflow rule: a copy of an older one is a line of its own."""
+"""Number of written alerts that are remembered, so that a further copy of one is not written again. Overflow rule: the
+oldest is forgotten, and a later copy of it gets its own line."""
 
 
 class AlertFiles:
-    """Writes the files while `run` runs. Files older than `days` are removed."""
+    """Writes the alert files while `run` runs. Files that are older than `days` days are removed."""
 
     def __init__(
         self,
@@ -41,7 +43,7 @@ class AlertFiles:
         days: int,
         service_of: Callable[[str], Service | None],
     ) -> None:
-        """`service_of` returns the remembered data of a service, from which the parent is taken."""
+        """`service_of` returns the last known record of a service, from which the parent in an alert is taken."""
         self._client = client
         self._folder = folder
         self._days = days
@@ -50,7 +52,7 @@ class AlertFiles:
         self._day = ""
 
     async def run(self) -> None:
-        """Follow the event log until cancelled."""
+        """Follow the event log, and write its alerts to the files, until cancelled."""
         backoff = Backoff(cap=30.0)
         while True:
             try:

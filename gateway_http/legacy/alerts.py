@@ -1,4 +1,4 @@
-"""Alerts in the format of the legacy TRON: four types, eight keys, zone-less times. Pure."""
+"""Converts alerts to the format of the legacy TRON: four types, eight keys, times without a zone. Pure."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from tron_client.models import Event, Service
 from gateway_http.legacy.rows import iso
 
 LEGACY_ALERTS = ("heartbeat_miss", "service_down", "service_deregistered", "heartbeat_restored")
-"""The types that the legacy contract knows. What else TRON says is for /v1 and the event stream."""
+"""The types of alerts in the legacy contract. Other types appear only in /v1 and in the event stream."""
 
 BROADCAST = "broadcast"
-"""The action of an event that came by POST /broadcast: it is not a judgement of TRON, whatever its type."""
+"""The action of an event that a client sent by POST /broadcast. Such an event is never an alert of TRON, whatever its
+type."""
 
 ACTIONS = {name: EVENT_TYPES[name].action for name in LEGACY_ALERTS}
 
 
 def parent_of(event: Event, service: Service | None) -> str:
-    """Return the parent as the service declared it; if the service is forgotten, the recipient of the alert; empty if
-    there is none."""
+    """Return the parent of the service that an event is about: the one in its label `parent`, or else in its record. If
+    `service` is None, return the recipient of the alert. An empty string means that there is no parent."""
     if service is None:
         return "" if event.recipient == OPERATORS else event.recipient
     labelled = service.labels.get("parent")
@@ -30,8 +31,8 @@ def parent_of(event: Event, service: Service | None) -> str:
 
 
 def legacy_alert(event: Event, service: Service | None) -> dict[str, Any]:
-    """Return one line of the legacy alert file. `service` is the service that the alert is about, as far as it is
-    remembered."""
+    """Return an alert as the JSON object that GET /alerts and the alert files contain. `service` is the last known
+    record of the service that the alert is about; None if it is not known."""
     return {
         "alert_type": event.type,
         "service_id": event.service_id,
@@ -45,7 +46,8 @@ def legacy_alert(event: Event, service: Service | None) -> dict[str, Any]:
 
 
 def distinct(events: Iterable[Event]) -> list[Event]:
-    """Return each alert once: the event log has an entry for every copy, to every recipient to which it escalated."""
+    """Return each alert once, and no broadcasts. The event log has an entry for every copy of an alert: one for each
+    recipient to which the alert escalated."""
     alerts: dict[str, Event] = {}
     for event in events:
         if event.action != BROADCAST:

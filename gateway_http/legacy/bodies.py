@@ -1,4 +1,5 @@
-"""The request and response bodies of the legacy contract as models, which check requests and appear in /docs."""
+"""The request and response bodies of the legacy contract as pydantic models, which check requests and appear in
+/docs."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ Figure = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 LONGEST_S = 315_576_000_000
-"""Seconds that the wire can say: ten thousand years."""
+"""The longest duration that protobuf can carry, in seconds: ten thousand years."""
 
 
 class Registration(BaseModel):
@@ -39,14 +40,16 @@ class Registration(BaseModel):
     }})  # fmt: skip
 
     service_id: Text | None = None
-    """Absent, null or empty: the registry assigns a UUID. An id that is already registered is registered again."""
+    """If it is absent, null or empty, the registry assigns a UUID. An id that is already registered is registered
+    again."""
     name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(check_text)]
     type: Type
     role: Role
     url: Text
     caps: Annotated[list[Text], Field(min_length=1)]
     labels: Annotated[dict[str, Any], AfterValidator(check_object)] | None = None
-    """Any JSON object, at most 16 KiB and 16 levels deep. `parent` names the agent that is notified of failures."""
+    """Any JSON object, at most 16 KiB and 16 levels deep. The label `parent` identifies the agent that is notified of
+    failures."""
     ctx_limit: Count | None = None
     cost_hint: dict[str, float] | None = None
     """The cost of the service; only `usd_per_1k` is kept."""
@@ -67,7 +70,7 @@ class Heartbeat(BaseModel):
     queue_depth: Count | None = None
     load: Figure | None = None
     message: Text | None = None
-    """A message, which /v1 shows; cut off after 1000 characters."""
+    """A message, which /v1 shows; it is cut off after 1000 characters."""
 
 
 class ServiceId(BaseModel):
@@ -85,7 +88,7 @@ class Promotion(BaseModel):
 
 
 class Registered(BaseModel):
-    """The answer to POST /register."""
+    """The answer to POST /register: the id of the service, and the time of its registration."""
 
     service_id: str
     registered_at: Annotated[str, Field(examples=["2025-11-14 18:49:49"])]
@@ -101,14 +104,14 @@ class Done(BaseModel):
 
 
 class Promoted(BaseModel):
-    """The answer to POST /promote."""
+    """The answer to POST /promote: the number of services whose role was changed."""
 
     updated_instances: int
     ts: str
 
 
 class ListedService(BaseModel):
-    """A service in GET /services."""
+    """One service in the answer to GET /services."""
 
     service_id: str
     name: str
@@ -123,7 +126,7 @@ class ListedService(BaseModel):
 
 
 class DiscoveredService(ListedService):
-    """A service in GET /discover."""
+    """One service in the answer to GET /discover."""
 
     ctx_limit: int | None
     cost_hint_usd_per_1k: float | None
@@ -141,18 +144,18 @@ class WholeService(DiscoveredService):
 
 
 class ServiceList(BaseModel):
-    """The answer to GET /services: ordered by name, then role."""
+    """The answer to GET /services: all services, ordered by name and then by role."""
 
     items: list[ListedService]
 
 
 class DiscoveredList(BaseModel):
-    """The answer to GET /discover, in the order of GET /services."""
+    """The answer to GET /discover: the matching services, in the order of GET /services."""
 
     items: list[DiscoveredService]
 
 
 class Detail(BaseModel):
-    """An error that is not about a field."""
+    """The body of an error response that concerns the whole request, not single fields."""
 
     detail: str

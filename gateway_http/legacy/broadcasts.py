@@ -1,7 +1,9 @@
-"""The event log in the format of the legacy Event Stream: broadcasts verbatim, and TRON's alerts in its terms. Pure.
+"""Converts the event log to the format of the legacy Event Stream: broadcasts are passed on unchanged, and TRON's
+alerts become legacy events. Pure.
 
-A broadcast is recorded with the action `broadcast` and its data as details, so that it is returned unchanged. TRON's
-alerts are sent as the events for which an old dashboard listens: `alert` for all of them, `hhmrs_*` for its TRON bar.
+A broadcast is recorded with the action `broadcast` and its data as details, so that it can be returned unchanged.
+TRON's alerts become the events that a legacy dashboard expects: `alert` for all of them, and `hhmrs_*` for its TRON
+bar.
 """
 
 from __future__ import annotations
@@ -17,30 +19,36 @@ from tron_client import Event, Service
 from gateway_http.legacy.alerts import BROADCAST, parent_of
 
 Envelope = dict[str, Any]
-"""`event_type`, `data` (with its `timestamp`) and `server_timestamp`."""
+"""One message of the legacy Event Stream, with the keys `event_type`, `data` (with its `timestamp`) and
+`server_timestamp`."""
 
 REMEMBERED = 5000
-"""Alerts and services that are remembered. Overflow rule: the oldest is forgotten; a copy of it would count as new."""
+"""Number of alerts and of services that are remembered. Overflow rule: the oldest is forgotten; a further copy of a
+forgotten alert counts as new."""
 
 _SEVERITIES = {"INFO": "info", "WARNING": "warning", "CRITICAL": "error"}
 
 
 def local_iso(moment: datetime | None) -> str:
-    """Return a time in the format of `datetime.now().isoformat()`: local time, no zone."""
+    """Return a time in the format of `datetime.now().isoformat()`: local time, without a zone. None becomes an empty
+    string."""
     return "" if moment is None else moment.astimezone().replace(tzinfo=None).isoformat()
 
 
 class Translator:
-    """Translates events, each once and in order; `last_seen` finds the service that an event is about."""
+    """Converts events to messages of the legacy Event Stream. Each event must be passed once, in order. `last_seen`
+    returns the last known record of a service."""
 
     def __init__(self, last_seen: Callable[[str], Service | None]) -> None:
         self._last_seen = last_seen
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._restarts: OrderedDict[str, tuple[int, int]] = OrderedDict()
-        """Of each service that was down: the incarnation that was, and how often another came after it."""
+        """For each service that was down: the incarnation that was declared down, and how often a newer one came
+        back."""
 
     def envelopes(self, event: Event) -> list[Envelope]:
-        """Return the messages of the Event Stream for an event; none for a further copy of an alert."""
+        """Return the messages of the legacy Event Stream for one event. A further copy of an alert gives none, unless
+        the alert escalated."""
         stamp = local_iso(event.occurred_at)
         if event.action == BROADCAST:
             translated = [(event.type, {"timestamp": stamp, **event.details})]
@@ -111,7 +119,7 @@ class Translator:
 
 
 def flat(envelope: Envelope) -> dict[str, Any]:
-    """Return an event in the format in which the HMI reads it from /events/recent."""
+    """Return a message of the Event Stream in the flat format that the legacy HMI expects from /events/recent."""
     data = envelope["data"]
     return {
         "event_type": envelope["event_type"],
@@ -125,7 +133,7 @@ def flat(envelope: Envelope) -> dict[str, Any]:
 
 
 def _published(event: Event) -> dict[str, Any]:
-    """Return the data of an event that was published over gRPC."""
+    """Return the data of the message for an event that was published over gRPC."""
     known = (("service_id", event.service_id), ("service_name", event.service_name), ("message", event.message))
     return {**{name: value for name, value in known if value}, **event.details}
 

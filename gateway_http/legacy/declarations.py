@@ -13,7 +13,7 @@ from gateway_http.legacy import bodies
 
 
 def declared(body: bodies.Registration) -> service_pb2.Service:
-    """Return the declaration that is sent to the registry."""
+    """Return the declaration that is sent to the registry for the body of POST /register."""
     cost = (body.cost_hint or {}).get("usd_per_1k")
     return service_pb2.Service(
         service_id=body.service_id or "",
@@ -38,7 +38,8 @@ _FIELDS = {
 
 
 def wrong_fields(error: InvalidRequest, body: bodies.Registration) -> list[dict[str, Any]]:
-    """Return the registry's refusal in the legacy format."""
+    """Return the invalid fields of a registration that the registry refused, as the list `detail` of a legacy 422
+    answer. `body` supplies the values that were sent."""
     sent = body.model_dump()
     shown: list[dict[str, Any]] = []
     for field in error.fields:

@@ -1,4 +1,5 @@
-"""The newest events in the format of the legacy Event Stream: for requests of a client, and for all clients. Pure."""
+"""The newest events in the format of the legacy Event Stream, for single requests and for sending to all clients.
+Pure."""
 
 from __future__ import annotations
 
@@ -13,11 +14,12 @@ from gateway_http.replica.replica import Replica
 from gateway_http.replica.tail import KEPT
 
 HISTORY = 100
-"""Events that a new Socket.IO client gets, as the legacy buffer held."""
+"""Number of events that a new Socket.IO client receives, as in the legacy service."""
 
 
 class EventBuffer:
-    """Follows the event log by its own cursor; call `catch_up` before each use."""
+    """The newest events of the replica, converted to the format of the legacy Event Stream. Call `catch_up` before each
+    use."""
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
@@ -30,7 +32,7 @@ class EventBuffer:
         self._pending: deque[Envelope] = deque(maxlen=KEPT)
 
     def catch_up(self) -> None:
-        """Translate the events that arrived since the last call."""
+        """Convert the events that arrived since the last call, and queue their messages for all clients."""
         tail = self._replica.tail
         if tail.epoch and not self._loaded:
             self._loaded = tail.epoch
@@ -45,23 +47,24 @@ class EventBuffer:
 
     @property
     def history(self) -> list[Envelope]:
-        """Return the events that a new client receives, oldest first."""
+        """Return the messages that a new Socket.IO client receives, oldest first."""
         return list(self._history)
 
     def recent(self, limit: int) -> list[dict[str, Any]]:
-        """Return the newest events in the flat format, oldest first."""
+        """Return at most `limit` of the newest messages in the format of /events/recent, oldest first."""
         return [flat(each) for envelopes in self._translated.values() for each in envelopes][-limit:]
 
     def envelopes_of(self, event: Event) -> list[Envelope]:
-        """Return an event in the format of the legacy Event Stream; empty if it is no longer kept."""
+        """Return the messages of the legacy Event Stream for an event; an empty list if the event is no longer
+        buffered."""
         return self._translated.get(event.sequence, [])
 
     def next_pending(self) -> Envelope | None:
-        """Return the next event to be sent to all clients; None if there is none."""
+        """Remove and return the next message that must be sent to all clients; None if no message is waiting."""
         return self._pending.popleft() if self._pending else None
 
     async def wait(self) -> None:
-        """Wait until there may be a new event."""
+        """Wait until a new event may have arrived."""
         await self._reader.wait()
 
     def _translate(self, event: Event) -> None:

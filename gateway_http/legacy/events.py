@@ -1,5 +1,5 @@
-"""The legacy Event Stream, port 6102: writes broadcasts to the durable event log; Socket.IO for old clients, SSE for
-new ones."""
+"""The legacy Event Stream on port 6102. It records broadcasts in the durable event log, and sends all events over
+Socket.IO to legacy clients and as Server-Sent Events to new ones."""
 
 from __future__ import annotations
 
@@ -65,19 +65,19 @@ class Health(BaseModel):
 
 
 class Recent(BaseModel):
-    """The answer to GET /events/recent, oldest event first."""
+    """The answer to GET /events/recent: the newest events, oldest first."""
 
     events: list[dict[str, Any]]
 
 
 class Refusal(BaseModel):
-    """An error response."""
+    """The body of an error response on this port."""
 
     error: str
 
 
 class EventsPort:
-    """The state of this port: its connected clients, and the gateway whose events it passes on."""
+    """The state of the Event Stream port: its connected clients, and the gateway whose events it sends."""
 
     def __init__(self, gateway: Gateway, port: int, *, open_to_pages: bool) -> None:
         self._gateway = gateway
@@ -86,12 +86,12 @@ class EventsPort:
         self.clients = SocketIoClients(self._buffer, open_to_pages=open_to_pages)
 
     def recent(self, limit: int) -> list[dict[str, Any]]:
-        """Return the newest events in the flat format, oldest first."""
+        """Return at most `limit` of the newest events in the format of /events/recent, oldest first."""
         self._buffer.catch_up()
         return self._buffer.recent(limit)
 
     def health(self) -> dict[str, Any]:
-        """Return the body of /health."""
+        """Return the body of the answer to GET /health."""
         self._buffer.catch_up()
         return {
             "status": "ok" if self._gateway.replica.live else "degraded",
@@ -103,7 +103,8 @@ class EventsPort:
         }
 
     async def broadcast(self, event_type: str, data: dict[str, Any]) -> dict[str, Any]:
-        """Record an event and send it to all clients. Raises TronError."""
+        """Record an event in the event log, and send it to all clients. Return the body of the answer to POST
+        /broadcast. Raises TronError."""
         data = {**data} if "timestamp" in data else {**data, "timestamp": local_iso(datetime.now(UTC))}
         about = data.get("service_id")
         known = isinstance(about, str) and 0 < len(about) <= 512 and about.isprintable() and about == about.strip()
@@ -113,7 +114,8 @@ class EventsPort:
         return {"status": "broadcasted", "event_type": event_type, "clients": self.clients.count}
 
     async def follow(self, after: int | None) -> AsyncIterator[bytes]:
-        """Yield events as Server-Sent Events: those after a sequence number, then new ones."""
+        """Yield events as Server-Sent Events, without end: the events after the sequence number `after`, then new ones.
+        None means only new events."""
         reader = Reader(self._gateway.replica, None, after)
         yield b"retry: 1000\n\n"
         while True:
@@ -134,7 +136,7 @@ class EventsPort:
 
 
 class _Entry:
-    """Serves Socket.IO beside the application."""
+    """Passes requests below /socket.io/ to the Socket.IO server, and all others to the application."""
 
     def __init__(self, clients: SocketIoClients, app: App, *, open_to_pages: bool) -> None:
         self._clients = clients
@@ -148,8 +150,9 @@ class _Entry:
 
 
 def build(gateway: Gateway, port: int, *, open_to_pages: bool = True) -> App:
-    """Return the application; `port` is the port on which it is served. Its lifespan sends events to the clients.
-    `open_to_pages`: pages of any origin may read it, as the legacy contract says."""
+    """Return the application of the Event Stream; `port` is the port on which it is served. While its lifespan runs,
+    new events are sent to the Socket.IO clients. `open_to_pages`: whether pages of any origin may read it, as in the
+    legacy contract."""
     events = EventsPort(gateway, port, open_to_pages=open_to_pages)
 
     @asynccontextmanager
@@ -174,9 +177,9 @@ def build(gateway: Gateway, port: int, *, open_to_pages: bool = True) -> App:
     add_docs(app)
     _install_errors(app)
     refusals: dict[int | str, dict[str, Any]] = {
-        400: {"model": Refusal, "description": "The body is not what it should be"},
+        400: {"model": Refusal, "description": "The body is invalid"},
         413: {"model": Refusal, "description": "The body is too large"},
-        503: {"model": Refusal, "description": "The registry is away; try again after `Retry-After` seconds"},
+        503: {"model": Refusal, "description": "The registry is unreachable; try again after `Retry-After` seconds"},
     }
 
     @app.post("/broadcast", response_model=Broadcasted, responses=refusals)
@@ -188,12 +191,13 @@ def build(gateway: Gateway, port: int, *, open_to_pages: bool = True) -> App:
 
     @app.get("/health", response_model=Health)
     async def health() -> Response:
-        """Return whether the port works, how many clients are connected, and how many events a new client receives."""
+        """Return whether the port works, the number of connected clients, and the number of events that a new client
+        receives."""
         return SafeJSONResponse(events.health(), headers=gateway.freshness_as_text())
 
     @app.get("/events/recent", response_model=Recent, responses={400: refusals[400]})
     async def recent(limit: Annotated[int, Query(ge=1, le=KEPT)] = 50) -> Response:
-        """Return the newest events in the flat format, oldest first."""
+        """Return the newest events, oldest first. Each event is one flat JSON object."""
         return SafeJSONResponse({"events": events.recent(limit)}, headers=gateway.freshness_as_text())
 
     @app.get(
@@ -205,8 +209,8 @@ def build(gateway: Gateway, port: int, *, open_to_pages: bool = True) -> App:
         },
     )
     async def stream(last_event_id: Annotated[str, Header()] = "") -> Response:
-        """Stream Server-Sent Events: each `data` is one event as Socket.IO clients receive it; resumes by
-        `Last-Event-ID`."""
+        """Stream events as Server-Sent Events. The `data` of each is one event in the format that Socket.IO clients
+        receive. The header `Last-Event-ID` resumes after that event."""
         if not gateway.streams.admit():
             return SafeJSONResponse({"error": "too many streams are open"}, 503, headers_of(503))
         after = int(last_event_id) if last_event_id.isdecimal() and len(last_event_id) < 19 else None
@@ -216,7 +220,7 @@ def build(gateway: Gateway, port: int, *, open_to_pages: bool = True) -> App:
 
 
 def refusal_body(_path: str, _status: int, text: str, _reason: str) -> tuple[bytes, bytes]:
-    """Return the body of a refusal and its content type, in the format of this port."""
+    """Return the body and the content type of a refusal, in the format of the Event Stream port."""
     return to_json({"error": text}), b"application/json"
 
 

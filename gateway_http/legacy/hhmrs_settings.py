@@ -1,5 +1,5 @@
-"""Keeps the legacy HMI's settings of HHMRS for programs that read them. They have no effect, because TRON has its own
-policy."""
+"""Stores the HHMRS settings of the legacy HMI in a file, for programs that read them. They have no effect, because TRON
+has its own policy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RANGES = {
     "max_restarts": (1, 10),
     "max_llm_retries": (1, 10),
 }
-"""What must be there, from where to where."""
+"""The required keys, each with the least and the greatest value that is allowed."""
 
 DEFAULTS: dict[str, Any] = {
     "heartbeat_interval_s": 30,
@@ -31,7 +31,8 @@ DEFAULTS: dict[str, Any] = {
 
 
 def check(section: dict[str, Any]) -> str:
-    """Return the mistake in a section, in the words of the legacy HMI; empty if there is none."""
+    """Return what is wrong with a section of settings, in the words of the legacy HMI; an empty string if it is
+    valid."""
     for key, (least, most) in RANGES.items():
         if key not in section:
             return f"Missing required key: {key}"
@@ -42,7 +43,7 @@ def check(section: dict[str, Any]) -> str:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """Return all stored settings; the defaults if there are none, or none that can be read."""
+    """Return all stored settings; the defaults if the file is missing, empty or unreadable."""
     try:
         kept = json.loads((folder / FILE).read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -51,5 +52,5 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def write(folder: Path, section: dict[str, Any]) -> None:
-    """Replace one section and keep all others. Raises OSError."""
+    """Replace the section `hhmrs` in the file, and keep all other sections. Raises OSError."""
     write_whole(folder / FILE, json.dumps({**read(folder), SECTION: section}, indent=2) + "\n")

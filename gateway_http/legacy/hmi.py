@@ -1,4 +1,4 @@
-"""The legacy HMI, port 6101: the routes `/api/*` about service status."""
+"""The legacy HMI on port 6101: the routes `/api/*` about service status."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from gateway_http.replica.tail import KEPT
 
 NEIGHBOURS: Mapping[str, int] = {"registry": 6121, "heartbeat_monitor": 6109, "event_stream": 6102}
 FOREIGN: Mapping[str, int] = {"resource_manager": 6104, "token_governor": 6105}
-"""Ports of /api/metrics: those that the gateway serves itself, and those of other programs."""
+"""Ports of the programs in /api/metrics that do not belong to the gateway. NEIGHBOURS has the ports of the gateway
+itself."""
 
 METRICS = ("registry", "heartbeat_monitor", "resource_manager", "token_governor", "event_stream")
 MOST_ALERTS = 100
@@ -35,11 +36,11 @@ class HhmrsSettings(BaseModel):
     """The body of POST /api/settings/hhmrs."""
 
     hhmrs: Annotated[dict[str, Any], AfterValidator(check_object)]
-    """The section, at most 16 KiB."""
+    """The new content of the section `hhmrs`, at most 16 KiB."""
 
 
 class Hmi:
-    """The data from which the routes answer."""
+    """Produces the answers of the routes, from the replica and from checks of this machine."""
 
     def __init__(self, gateway: Gateway, port: int, neighbours: Mapping[str, int]) -> None:
         self._gateway = gateway
@@ -52,15 +53,16 @@ class Hmi:
 
     @property
     def is_away(self) -> bool:
-        """Return whether the legacy HMI would have found no registry."""
+        """Whether the registry is unreachable, or has not sent a snapshot yet. The legacy HMI answers some requests
+        with status 500 then."""
         return not (self._replica.loaded and self._replica.live)
 
     def health(self) -> dict[str, Any]:
-        """Return the answer to GET /health."""
+        """Return the body of the answer to GET /health."""
         return {"status": "ok", "service": "hmi_app", "port": self._port, "timestamp": _now(), **self._uptime()}
 
     def services(self) -> list[dict[str, Any]]:
-        """Return the items of the registry's GET /services, in their order."""
+        """Return all services in the format and the order of GET /services of the legacy registry."""
         ordered = sorted(
             self._replica.services_as_heard.values(), key=lambda each: (each.name, each.role, each.service_id)
         )
@@ -68,11 +70,11 @@ class Hmi:
         return [{key: each[key] for key in LISTED} for each in rows]
 
     def tree(self) -> dict[str, Any]:
-        """Return the answer to GET /api/tree."""
+        """Return the body of the answer to GET /api/tree."""
         return tree_of(self._replica.services_as_heard)
 
     def agents(self) -> dict[str, Any]:
-        """Return the answer to GET /api/agents."""
+        """Return the body of the answer to GET /api/agents."""
         agents = [] if self.is_away else agents_of(self._replica.services_as_heard.values())
         if len(agents) > 1:
             return {"status": "ok", "agents": agents, "count": len(agents)}
@@ -85,7 +87,8 @@ class Hmi:
         return alerts_of(newest, {each.service_id: each for each in known if each is not None})
 
     async def metrics(self) -> dict[str, Any]:
-        """Return the answer to GET /api/metrics: always these five programs, asked at the same time."""
+        """Return the body of the answer to GET /api/metrics: the health of five fixed programs, which are asked
+        concurrently."""
         answers = await asyncio.gather(*(self._ask(name) for name in METRICS))
         services = dict(zip(METRICS, answers, strict=True))
         healthy = sum(each.get("status") == "ok" for each in answers)
@@ -100,7 +103,7 @@ class Hmi:
         return {"timestamp": _now(), "services": services, "summary": summary}
 
     async def system_status(self) -> dict[str, Any]:
-        """Return the answer to GET /api/system/status."""
+        """Return the body of the answer to GET /api/system/status."""
         return await self._system.read(registry_live=self._replica.live)
 
     async def _ask(self, name: str) -> dict[str, Any]:
@@ -119,8 +122,8 @@ def build(
     neighbours: Mapping[str, int] = NEIGHBOURS,
     mounted: Sequence[APIRouter] = (),
 ) -> FastAPI:
-    """Return the application; `port` is the port on which it is served, `neighbours` are the gateway's other ports,
-    `mounted` are further routes of this port."""
+    """Return the application of the HMI. `port`: the port on which it is served; `neighbours`: the gateway's other
+    ports, by name; `mounted`: further routes of this port."""
     hmi = Hmi(gateway, port, neighbours)
     app = FastAPI(
         docs_url=None,
@@ -140,31 +143,32 @@ def build(
         return Response(to_json(document), status, gateway.freshness_as_text(), "application/json")
 
     def away(**empty: Any) -> Response:
-        return answer({"error": "the registry is away", **empty}, 500)
+        return answer({"error": "the registry is unreachable", **empty}, 500)
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
         """Return whether the HMI works."""
         return hmi.health()
 
-    @app.get("/api/services", responses={500: {"description": "The registry is away; `services` is empty"}})
+    @app.get("/api/services", responses={500: {"description": "The registry is unreachable; `services` is empty"}})
     async def services() -> Response:
-        """Return the services, as the registry's GET /services does."""
+        """Return all services, in the format of the legacy registry's GET /services."""
         return away(services=[]) if hmi.is_away else answer({"services": hmi.services()})
 
-    @app.get("/api/tree", responses={500: {"description": "The registry is away; `children` is empty"}})
+    @app.get("/api/tree", responses={500: {"description": "The registry is unreachable; `children` is empty"}})
     async def tree() -> Response:
-        """Return the services as a tree."""
+        """Return the services as a tree of parents and children."""
         return away(name="Root", children=[]) if hmi.is_away else answer(hmi.tree())
 
-    @app.get("/api/alerts", responses={500: {"description": "The registry is away; `alerts` is empty"}})
+    @app.get("/api/alerts", responses={500: {"description": "The registry is unreachable; `alerts` is empty"}})
     async def alerts() -> Response:
         """Return the newest alerts of the four legacy types, oldest first."""
         return away(alerts=[]) if hmi.is_away else answer({"alerts": hmi.alerts()})
 
     @app.get("/api/agents")
     async def agents() -> Response:
-        """Return the agents, by tier and name, after an entry for a direct chat."""
+        """Return all agents, ordered by tier and name. The first entry is not an agent, but the direct chat of the
+        legacy HMI."""
         return answer(hmi.agents())
 
     @app.get("/api/metrics")
@@ -174,20 +178,23 @@ def build(
 
     @app.get("/api/system/status")
     async def system_status() -> Response:
-        """Return which legacy ports of this machine are open, and the results of six checks."""
+        """Return which ports of the legacy programs are open on this machine, and the results of six checks."""
         return answer(await hmi.system_status())
 
     @app.get("/api/settings/hhmrs")
     async def hhmrs_settings() -> dict[str, Any]:
-        """Return the settings that are kept for programs that read them; they have no effect here."""
+        """Return the stored HHMRS settings. They are kept for programs that read them, and have no effect on TRON."""
         return await asyncio.to_thread(hhmrs.read, gateway.data_dir)
 
     @app.post(
         "/api/settings/hhmrs",
-        responses={400: {"description": "A key is missing or out of range"}, 500: {"description": "Not written"}},
+        responses={
+            400: {"description": "A key is missing or out of range"},
+            500: {"description": "The settings could not be written"},
+        },
     )
     async def set_hhmrs_settings(body: HhmrsSettings) -> Response:
-        """Replace the section `hhmrs`, and keep all others."""
+        """Replace the section `hhmrs` of the stored settings, and keep all other sections."""
         if wrong := hhmrs.check(body.hhmrs):
             return answer({"status": "error", "error": wrong}, 400)
         try:

@@ -1,4 +1,4 @@
-"""The fleet in the formats of the legacy HMI: tree, agents, alerts. Pure."""
+"""Converts services and alerts to the formats of the legacy HMI: tree, agents, alerts. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from gateway_http.legacy.alerts import legacy_alert
 from gateway_http.legacy.rows import iso, status_of
 
 MOST_DEPTH = 100
-"""Levels of the tree. A deeper service hangs from the root: parsers of JSON refuse some depth."""
+"""Maximum number of levels in the tree. A deeper service is placed directly below the root, because JSON parsers limit
+the depth."""
 
 _TOP = ("", "root", "null")
 _TIERS = ("architect", "director", "manager", "programmer")
@@ -26,12 +27,12 @@ DIRECT_CHAT: dict[str, Any] = {
     "role_icon": "💬",
     "filesystem_access": False,
 }
-"""The first entry of /api/agents, which is no service."""
+"""The first entry of /api/agents, which is not a service."""
 
 
 def tree_of(services: Mapping[str, Service]) -> dict[str, Any]:
-    """Return the services below a root, each below its parent; a service without a registered parent is below the
-    root."""
+    """Return the services as a tree of JSON objects with one root. Each service is below its parent; a service without
+    a registered parent is directly below the root."""
     if not services:
         return {"name": "PAS Root", "status": "idle", "children": []}
     ordered = sorted(services.values(), key=lambda each: (each.name, each.service_id))
@@ -45,14 +46,14 @@ def tree_of(services: Mapping[str, Service]) -> dict[str, Any]:
 
 
 def agents_of(services: Iterable[Service]) -> list[dict[str, Any]]:
-    """Return the agents, by tier and name, after the entry for a direct chat."""
+    """Return the services of the type `agent`, ordered by tier and name, after the entry for the direct chat."""
     agents = sorted((each for each in services if each.type == "agent"), key=lambda each: (_tier_rank(each), each.name))
     return [DIRECT_CHAT, *map(_agent, agents)]
 
 
 def alerts_of(events: Iterable[Event], services: Mapping[str, Service]) -> list[dict[str, Any]]:
-    """Return alerts in the format of the dashboard's handler: type, severity, message and time, beside the legacy
-    record."""
+    """Return alerts in the format that the legacy dashboard expects: the legacy alert with the additional fields
+    `type`, `severity`, `message` and `timestamp`."""
     return [
         {
             "type": event.type,

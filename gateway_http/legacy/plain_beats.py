@@ -1,4 +1,4 @@
-"""Parses ordinary heartbeats, which are very frequent, without a model. Pure."""
+"""Parses ordinary heartbeats without a pydantic model, because they are very frequent. Pure."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from gateway_http.legacy.rows import STATUSES
 from gateway_http.replica.entry import Reported
 
 MOST_MESSAGE = 1000
-"""Characters of a heartbeat's message that the registry takes; the rest is cut off."""
+"""Maximum length of a heartbeat's message that the registry accepts, in characters; the rest is cut off."""
 
 _MOST = sys.float_info.max
 _KNOWN_STATUSES = frozenset(STATUSES)
 
 
 def plain_beat(body: bytes) -> tuple[str, Reported] | None:
-    """Return an ordinary heartbeat; None for a body that the model must check."""
+    """Return the service id and the reported values of an ordinary heartbeat; None for a body that the model
+    `bodies.Heartbeat` must check."""
     try:
         document = json.loads(body)
         service_id = document["service_id"]

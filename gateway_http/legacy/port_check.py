@@ -1,4 +1,5 @@
-"""Checks which legacy ports of this machine are open, and how healthy the programs behind two of them report to be."""
+"""Checks which ports of the legacy programs are open on this machine, and reads the health that programs report about
+themselves."""
 
 from __future__ import annotations
 
@@ -23,18 +24,19 @@ OPTIONAL = (6130, 8050, 8051, 8052, 8053)
 
 CONNECT_TIMEOUT = 0.5
 SLOW_MS = 200
-"""An open port that takes longer than this is degraded."""
+"""Milliseconds after which an open port counts as degraded."""
 
 HEALTH_TIMEOUT = 2.0
 MOST_HEALTH_BYTES = 64 << 10
 KEPT_FOR = 1.0
-"""Seconds for which one answer is shared by all requests: many pages must not probe 37 ports each."""
+"""Seconds for which one answer is shared by all requests, so that many pages do not check 37 ports each."""
 
 WEIGHTS = {"ok": 1.0, "warning": 0.5, "error": 0.0}
 
 
 async def check_port(port: int, *, optional: bool) -> dict[str, Any]:
-    """Return how one port of this machine answers a connection."""
+    """Return whether one port of this machine accepts a connection, and after how many milliseconds. A closed port is
+    `hibernated` if it is optional, and otherwise `down`."""
     began = time.perf_counter()
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -52,7 +54,8 @@ async def check_port(port: int, *, optional: bool) -> dict[str, Any]:
 
 
 def overall(ports: dict[str, dict[str, Any]], checks: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return the whole answer of /api/system/status: 60 % depend on required ports, 40 % on checks."""
+    """Return the body of the answer to GET /api/system/status. The required ports make up 60 % of the overall health,
+    and the checks 40 %."""
     up = {port for port, found in ports.items() if found["status"] in ("up", "degraded")}
     required = [port for port, found in ports.items() if not found["optional"]]
     required_up = sum(port in up for port in required)
@@ -72,7 +75,7 @@ def overall(ports: dict[str, dict[str, Any]], checks: dict[str, dict[str, Any]])
 
 
 class SystemStatus:
-    """The answer of /api/system/status, determined at most once a second however many clients ask."""
+    """The answer to GET /api/system/status, which is determined at most once a second, however many clients ask."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
@@ -80,7 +83,8 @@ class SystemStatus:
         self._found: tuple[float, dict[str, Any]] | None = None
 
     async def read(self, *, registry_live: bool) -> dict[str, Any]:
-        """Return the answer, at most a second old."""
+        """Return the body of the answer, which is at most a second old. `registry_live`: whether the registry is
+        reachable."""
         async with self._lock:
             if self._found is None or time.monotonic() - self._found[0] > KEPT_FOR:
                 document = await self._look(registry_live)
@@ -96,22 +100,22 @@ class SystemStatus:
     def _checks(self, ports: dict[str, dict[str, Any]], registry_live: bool) -> dict[str, dict[str, Any]]:
         llm = ports["11434"]["status"] in ("up", "degraded")
         return {
-            "git_status": _check("ok", "not looked at: the gateway does not run in a checkout"),
+            "git_status": _check("ok", "not checked: the gateway does not run in a git checkout"),
             "disk_space": _disk(self._data_dir),
-            "database_connectivity": _check("ok", "the registry answers")
+            "database_connectivity": _check("ok", "the registry is reachable")
             if registry_live
-            else _check("error", "the registry is away"),
+            else _check("error", "the registry is unreachable"),
             "llm_availability": _check("ok", "port 11434 is open")
             if llm
             else _check("warning", "port 11434 is closed"),
             "python_environment": _check("ok", f"Python {sys.version.split()[0]}"),
-            "config_validity": _check("ok", "read and checked at the start"),
+            "config_validity": _check("ok", "the configuration was checked when the gateway started"),
         }
 
 
 async def ask_health(port: int, *, tls: bool = False) -> dict[str, Any] | None:
-    """Return the JSON object that a program of this machine answers to GET /health; None if there is none. `tls`:
-    whether the port is secured as our own ports are."""
+    """Return the JSON object with which a program on this machine answers GET /health; None if it sends no such answer.
+    `tls`: whether to use TLS, as the ports of the gateway itself may."""
     scheme = "https" if tls else "http"
     try:
         verify = await asyncio.to_thread(client_context, os.environ) if tls else True

@@ -1,4 +1,5 @@
-"""The legacy Registry REST, port 6121: reads are answered from the replica, writes go through gRPC."""
+"""The legacy Registry REST API on port 6121: reads are answered from the replica, writes go to the registry over
+gRPC."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ from gateway_http.legacy.rows import (
 from gateway_http.replica.entry import Reported
 
 BEAT_BYTES = 64 << 10
-"""A heartbeat that is larger takes the long way."""
+"""Maximum size of a heartbeat that is handled without FastAPI, in bytes."""
 
 ENDPOINTS = {
     "health": "/health",
@@ -51,17 +52,19 @@ ENDPOINTS = {
 }
 
 AWAY: dict[int | str, dict[str, Any]] = {
-    503: {"model": bodies.Detail, "description": "The registry is away; try again after `Retry-After` seconds"}
+    503: {"model": bodies.Detail, "description": "The registry is unreachable; try again after `Retry-After` seconds"}
 }
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": bodies.Detail, "description": "There is no such service"}}
 TOO_LARGE: dict[int | str, dict[str, Any]] = {413: {"model": bodies.Detail, "description": "The body is too large"}}
-UNREADABLE: dict[int | str, dict[str, Any]] = {400: {"model": bodies.Detail, "description": "The body is no JSON"}}
+UNREADABLE: dict[int | str, dict[str, Any]] = {
+    400: {"model": bodies.Detail, "description": "The body is not valid JSON"}
+}
 BODY = {**TOO_LARGE, **UNREADABLE, **AWAY}
 
 
 class RegistryPort:
-    """The application: handles frequent reads and heartbeats directly, and everything else, including /docs, by
-    FastAPI."""
+    """The application of the registry port. It handles frequent reads and heartbeats directly, and passes all other
+    requests, such as those for /docs, to FastAPI."""
 
     def __init__(self, gateway: Gateway, port: int, mounted: Sequence[APIRouter] = ()) -> None:
         """`mounted`: further routes of this port."""
@@ -171,7 +174,7 @@ class RegistryPort:
 
         @app.get("/", responses=AWAY)
         async def about() -> dict[str, Any]:
-            """Return the name of this API, and the number of services."""
+            """Return the name and the routes of this API, and the number of services."""
             self._gateway.need_snapshot()
             registered, healthy = self._counts()
             return {
@@ -187,8 +190,8 @@ class RegistryPort:
 
         @app.get("/health", responses=AWAY)
         async def health() -> Response:
-            """Return whether the port works: `degraded` while the registry is unavailable. `healthy`: the number of
-            services with status `ok`."""
+            """Return the status of this port, which is `degraded` while the registry is unreachable. `healthy` is the
+            number of services with the status `ok`."""
             self._gateway.need_snapshot()
             registered, healthy = self._counts()
             status = "ok" if self._replica.live else "degraded"
@@ -206,7 +209,7 @@ class RegistryPort:
 
         @app.put("/heartbeat", responses={**BODY, **NOT_FOUND})
         async def heartbeat(body: bodies.Heartbeat) -> bodies.Done:
-            """Send a heartbeat. The registry has received it when this answers 200."""
+            """Send a heartbeat. The status 200 means that the registry has received it."""
             message = None if body.message is None else body.message[:MOST_MESSAGE]
             reported = Reported(body.status, body.p95_ms, body.queue_depth, body.load, message)
             with _named(body.service_id):
@@ -214,7 +217,7 @@ class RegistryPort:
 
         @app.get("/services", response_model=bodies.ServiceList, responses=AWAY)
         async def list_services() -> Response:
-            """List all services; with authentication, those that the caller may read."""
+            """List all services; with authentication, only those that the caller may read."""
             if not self._gateway.shows_everything():
                 return self._read(some_items((await self._gateway.registry.list_services()).services, LISTED))
             self._gateway.need_snapshot()
@@ -222,7 +225,7 @@ class RegistryPort:
 
         @app.get("/services/{service_id}", response_model=bodies.WholeService, responses={**AWAY, **NOT_FOUND})
         async def get_service(service_id: str) -> Response:
-            """Return one service. A slash in an id is written %2F."""
+            """Return one service. A slash in its id must be written as %2F."""
             if self._gateway.shows_everything():
                 self._gateway.need_snapshot()
             found = await self._find(service_id)
@@ -257,14 +260,14 @@ class RegistryPort:
 
         @app.post("/deregister", responses={**BODY, **NOT_FOUND})
         async def deregister(body: bodies.ServiceId) -> bodies.Done:
-            """Remove a service on purpose; no alert is sent."""
+            """Remove a service intentionally; no alert is sent."""
             with _named(body.service_id):
                 await self._actions.deregister(body.service_id, "deregistered over REST")
             return bodies.Done(success=True, ts=iso(datetime.now(UTC)) or "")
 
         @app.post("/promote", responses={**BODY, **NOT_FOUND})
         async def promote(body: bodies.Promotion) -> bodies.Promoted:
-            """Change the role of every instance with a name and a role."""
+            """Change the role of every service that has this name and the role `from_role`."""
             try:
                 count = await self._actions.promote(body.name, body.from_role, body.to_role)
             except (ServiceNotFound, InvalidRequest) as error:
@@ -276,7 +279,7 @@ class RegistryPort:
 
 
 class _named:  # noqa: N801 - reads as a word
-    """Return the legacy 404 for an unknown id, also for an id that cannot be registered."""
+    """Answers with the legacy 404 if an id is unknown or cannot be registered."""
 
     def __init__(self, service_id: str) -> None:
         self._service_id = service_id

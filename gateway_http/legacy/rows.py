@@ -1,4 +1,5 @@
-"""Services in the format of the legacy registry: its keys in its order, with its nulls and timestamps. Pure."""
+"""Converts services to the format of the legacy registry: the same keys in the same order, the same nulls and
+timestamps. Pure."""
 
 from __future__ import annotations
 
@@ -18,10 +19,10 @@ TYPES = tuple(each.name.lower() for each in ServiceType)
 ROLES = tuple(each.name.lower() for each in ServiceRole)
 
 LISTED = ("service_id", "name", "type", "role", "url", "caps", "labels", "status", "last_heartbeat_ts")
-"""The keys of GET /services."""
+"""The keys of a service in GET /services, in their order."""
 
 DISCOVERED = (*LISTED, "ctx_limit", "cost_hint_usd_per_1k", "registered_at", "p95_ms", "queue_depth", "load")
-"""The keys of GET /discover."""
+"""The keys of a service in GET /discover, in their order."""
 
 WHOLE = (
     *LISTED,
@@ -34,21 +35,23 @@ WHOLE = (
     "queue_depth",
     "load",
 )
-"""The keys of GET /services/{service_id}."""
+"""The keys of GET /services/{service_id}, in their order."""
 
 
 def to_json(document: Any) -> bytes:
-    """Return JSON in the format of the legacy services: compact, UTF-8."""
+    """Return a value as JSON in the format of the legacy services: compact, in UTF-8."""
     return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def iso(moment: datetime | None) -> str | None:
-    """Return a time in the format of `utcnow().isoformat()`: UTC, `T`, no zone, without a fraction if it is zero."""
+    """Return a time in the format of `utcnow().isoformat()`: UTC, with `T`, without a zone, and without a fraction if
+    it is zero."""
     return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None).isoformat()
 
 
 def sql_time(moment: datetime | None) -> str | None:
-    """Return a time in the format of SQLite's CURRENT_TIMESTAMP: UTC, a blank, whole seconds, no zone."""
+    """Return a time in the format of SQLite's CURRENT_TIMESTAMP: UTC, with a space, in whole seconds, without a
+    zone."""
     return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
@@ -58,7 +61,7 @@ def status_of(service: Service) -> str:
 
 
 def row(service: Service) -> dict[str, Any]:
-    """Return all columns of a service."""
+    """Return all fields of a service under their legacy names."""
     return {
         "service_id": service.service_id,
         "name": service.name,
@@ -85,20 +88,22 @@ def _seconds(value: float) -> int | float:
 
 
 def some_items(services: Iterable[Service], keys: Iterable[str]) -> bytes:
-    """Return the answer to a request for some services, in the legacy order: by name, then role."""
+    """Return the JSON object `{"items": [...]}` for some services, with these keys, ordered by name and then by
+    role."""
     ordered = sorted(services, key=lambda each: (each.name, each.role, each.service_id))
     return to_json({"items": [{key: row(each)[key] for key in keys} for each in ordered]})
 
 
 class Rows:
-    """The bytes of one kind of row, encoded again only if the service changed. Bounded by the number of services."""
+    """Encodes services as JSON objects with a fixed set of keys, and keeps the result until the service changes.
+    Bounded by the number of services."""
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._keys = tuple(keys)
         self._made: dict[str, tuple[Service, bytes]] = {}
 
     def of(self, entry: Entry) -> bytes:
-        """Return the current row of a service."""
+        """Return the current state of a service as JSON."""
         service = entry.as_heard()
         made = self._made.get(service.service_id)
         if made is None or made[0] is not service:
@@ -107,13 +112,13 @@ class Rows:
         return made[1]
 
     def forget(self, known: Iterable[str]) -> None:
-        """Remove the rows of all other services."""
+        """Remove the stored JSON of all services that are not in `known`."""
         self._made = {service_id: self._made[service_id] for service_id in known if service_id in self._made}
 
 
 class Listing:
-    """All services in the legacy order: by name, then role, both as binary text. Only changed services are encoded
-    again."""
+    """All services as JSON in the legacy order: by name, then by role, both compared as binary text. Only changed
+    services are encoded again."""
 
     def __init__(self, mirror: Mirror) -> None:
         self._mirror = mirror
@@ -127,7 +132,7 @@ class Listing:
         self._body = b'{"items":[]}'
 
     def body(self) -> bytes:
-        """Return the answer to GET /services."""
+        """Return the body of the answer to GET /services."""
         mirror = self._mirror
         if mirror.version == self._version:
             return self._body
@@ -141,7 +146,7 @@ class Listing:
         return self._body
 
     def discover(self, wanted: Callable[[Service], bool]) -> bytes:
-        """Return the answer to GET /discover, with the wanted services."""
+        """Return the body of the answer to GET /discover: the services for which `wanted` is true."""
         self.body()
         entries = self._mirror.entries
         found = [self._discovered.of(entries[each]) for each in self._ids if wanted(entries[each].as_heard())]

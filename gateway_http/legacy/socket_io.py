@@ -1,4 +1,5 @@
-"""Serves the Socket.IO clients of the Event Stream: a greeting, the history, then each new event."""
+"""Serves the Socket.IO clients of the Event Stream: each client receives a greeting, the history, and then each new
+event."""
 
 from __future__ import annotations
 
@@ -15,19 +16,19 @@ from gateway_http.legacy.event_buffer import EventBuffer
 from gateway_http.legacy.rows import to_json
 
 MOST_QUEUED = 1000
-"""Messages that wait for one Socket.IO client. Overflow rule: the client is disconnected; it has the history when it
-comes again."""
+"""Maximum number of messages that wait for one Socket.IO client. Overflow rule: the client is disconnected; it receives
+the history when it reconnects."""
 
 MOST_CLIENTS = 1000
-"""Socket.IO sessions. Overflow rule: the next is answered 503."""
+"""Maximum number of Socket.IO sessions. Overflow rule: a further session is refused with status 503."""
 
 MOST_PACKET = 64 << 10
-"""Bytes of one packet from a Socket.IO client; they only ever ask."""
+"""Maximum size of one packet from a Socket.IO client, in bytes; clients only send short requests."""
 
 LIVE = "live"
 
 CLIENT_EVENTS = ("ping", "request_history")
-"""The events that clients send."""
+"""The events that Socket.IO clients may send."""
 
 
 def _is_not_about_a_request(record: logging.LogRecord) -> bool:
@@ -38,8 +39,8 @@ _ABOUT_REQUESTS = ("post request handler error", "Invalid UTF-8 sequence receive
 
 
 class CheckedPacket(Packet):  # type: ignore[misc]
-    """A packet of a client. One that is none of those that clients send counts as an event that nobody handles: the
-    library would log each with a traceback, and take the names of its own events from clients."""
+    """A packet from a Socket.IO client. If it is invalid or contains none of CLIENT_EVENTS, it is replaced by an event
+    without a handler. Otherwise the library would log a traceback, or accept the names of its own internal events."""
 
     def __init__(self, *given: Any, encoded_packet: str | bytes | None = None, **fields: Any) -> None:
         super().__init__(*given, **fields)
@@ -61,10 +62,11 @@ class CheckedPacket(Packet):  # type: ignore[misc]
 
 
 class SocketIoClients:
-    """All clients. Events are sent while `run` runs."""
+    """All connected Socket.IO clients. New events are sent to them while `run` runs."""
 
     def __init__(self, buffer: EventBuffer, *, open_to_pages: bool = True) -> None:
-        """`open_to_pages`: pages of any origin may read the answers; the layers around it decide who may connect."""
+        """`open_to_pages`: whether pages of any origin may read the answers. The layers around this application decide
+        which clients may connect."""
         self._buffer = buffer
         self._sids: set[str] = set()
         self._sio: Any = socketio.AsyncServer(
@@ -95,24 +97,24 @@ class SocketIoClients:
         return len(self._sids)
 
     async def run(self) -> None:
-        """Send events to all clients until cancelled."""
+        """Send new events to all clients until cancelled."""
         while True:
             self._buffer.catch_up()
             await self.send_pending()
             await self._buffer.wait()
 
     async def send_pending(self) -> None:
-        """Send waiting events to all connected clients."""
+        """Send all waiting events to all connected clients."""
         while (envelope := self._buffer.next_pending()) is not None:
             await self._sio.emit("event", envelope, room=LIVE)
         for sid in list(self._sids):
             await self._disconnect_if_slow(sid)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request below /socket.io/. Too many new sessions are refused before they use resources."""
+        """Handle one request below /socket.io/. A session beyond the limit is refused before it uses resources."""
         is_new = scope["type"] == "http" and b"sid=" not in scope["query_string"]
         if is_new and len(self._sio.eio.sockets) >= MOST_CLIENTS:
-            await send_bytes(send, to_json({"error": "too many clients"}), status=503)
+            await send_bytes(send, to_json({"error": "too many clients are connected"}), status=503)
             return
         first = await receive()
         if first["type"] not in ("http.disconnect", "websocket.disconnect"):  # the library expects a client that stays

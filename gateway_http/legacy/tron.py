@@ -1,4 +1,5 @@
-"""The legacy TRON REST, port 6109: TRON's status, counts from the replica, alerts from the event log."""
+"""The legacy TRON REST API on port 6109: TRON's status, the counts of services from the replica, and alerts from the
+event log."""
 
 from __future__ import annotations
 
@@ -20,11 +21,12 @@ from gateway_http.legacy.rows import iso, status_of, to_json
 from gateway_http.replica.tail import KEPT
 
 CHECK_INTERVAL_S = 30
-"""What the legacy TRON answered. Judgement waits for no pass any more; this is an upper bound that clients know."""
+"""The check interval that the legacy TRON reported. TRON no longer works in intervals; legacy clients expect this value
+as an upper bound."""
 
 DEFAULT_LIMIT = 50
 
-AWAY: dict[int | str, dict[str, Any]] = {503: {"model": Detail, "description": "The registry is away"}}
+AWAY: dict[int | str, dict[str, Any]] = {503: {"model": Detail, "description": "The registry is unreachable"}}
 
 
 class Health(BaseModel):
@@ -52,7 +54,7 @@ class Stats(BaseModel):
 
 
 class Alert(BaseModel):
-    """One alert."""
+    """One alert in the format of the legacy TRON."""
 
     alert_type: str
     service_id: str
@@ -66,13 +68,13 @@ class Alert(BaseModel):
 
 
 class Alerts(BaseModel):
-    """The answer to GET /alerts, oldest alert first."""
+    """The answer to GET /alerts: the newest alerts, oldest first."""
 
     alerts: list[Alert]
 
 
 class TronPort:
-    """The data from which the routes answer."""
+    """Produces the answers of the routes, from TRON's status and the replica."""
 
     def __init__(self, gateway: Gateway, port: int) -> None:
         self._gateway = gateway
@@ -82,7 +84,7 @@ class TronPort:
         self._alerts: list[Event] = []
 
     def health(self) -> tuple[int, dict[str, Any]]:
-        """Return the status code and the body of /health."""
+        """Return the HTTP status and the body of the answer to GET /health."""
         tron = self._gateway.tron.status
         status = "unavailable" if not tron.reachable else "ok" if tron.watching else "degraded"
         body = {
@@ -95,7 +97,8 @@ class TronPort:
         return (200 if tron.reachable else 503), body
 
     def counts(self) -> dict[str, int]:
-        """Return how many services have each status. Raises Refused if no data is known."""
+        """Return the number of all services, and of those with the status `ok`, `degraded` and `down`. Raises Refused
+        (503) if no snapshot has been received yet."""
         self._gateway.need_snapshot()
         statuses = Counter(status_of(each) for each in self._replica.services_as_heard.values())
         return {
@@ -106,7 +109,7 @@ class TronPort:
         }
 
     def about(self) -> dict[str, Any]:
-        """Return the body of /."""
+        """Return the body of the answer to GET /. Raises Refused (503) if no snapshot has been received yet."""
         counts, tron = self.counts(), self._gateway.tron.status
         return {
             "service": "PAS Heartbeat Monitor",
@@ -128,7 +131,8 @@ class TronPort:
         }
 
     def alerts(self, limit: int) -> list[dict[str, Any]]:
-        """Return the last alerts, oldest first. Raises Refused if no data is known."""
+        """Return at most `limit` of the newest alerts, oldest first. Raises Refused (503) if the event log has not been
+        read yet."""
         tail = self._replica.alerts
         if not tail.epoch:
             raise Refused(503, NOTHING_HEARD)
@@ -140,8 +144,8 @@ class TronPort:
 
 
 def build(gateway: Gateway, port: int, *, open_to_pages: bool = True) -> FastAPI:
-    """Return the application; `port` is the port on which it is served. `open_to_pages`: pages of any origin may read
-    it, as the legacy contract says."""
+    """Return the application of the TRON port; `port` is the port on which it is served. `open_to_pages`: whether pages
+    of any origin may read it, as in the legacy contract."""
     answers = TronPort(gateway, port)
     app = FastAPI(
         docs_url=None,
@@ -163,14 +167,14 @@ def build(gateway: Gateway, port: int, *, open_to_pages: bool = True) -> FastAPI
 
     @app.get("/", responses=AWAY)
     async def about() -> dict[str, Any]:
-        """Return the name of this API, the number of watched services, and the thresholds."""
+        """Return the name and the routes of this API, the number of services, and the thresholds."""
         return answers.about()
 
     @app.get(
         "/health", response_model=Health, responses={503: {"model": Health, "description": "TRON does not answer"}}
     )
     async def health() -> Response:
-        """Return whether TRON works."""
+        """Return whether TRON answers and is watching the services."""
         status, body = answers.health()
         return answer(body, status)
 
@@ -183,7 +187,8 @@ def build(gateway: Gateway, port: int, *, open_to_pages: bool = True) -> FastAPI
 
     @app.get("/alerts", response_model=Alerts, responses=AWAY)
     async def alerts(limit: Annotated[int, Query(ge=0)] = DEFAULT_LIMIT) -> Response:
-        """Return the last alerts of the four legacy types, oldest first. At most the last thousand are available."""
+        """Return the newest alerts of the four legacy types, oldest first. At most the newest thousand are
+        available."""
         return answer({"alerts": answers.alerts(limit)})
 
     return app

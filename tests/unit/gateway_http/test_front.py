@@ -171,9 +171,14 @@ async def test_a_coding_that_is_not_known_is_named(coding: str) -> None:
 @pytest.mark.parametrize(
     ("coding", "body", "status", "says"),
     [
-        ("gzip", BODY, 400, "the body is no gzip data, as its content-encoding says"),
-        ("gzip", gzipped(BODY)[:-9], 400, "the gzip data of the body are cut off"),
-        ("deflate", b"\x78\x9cnonsense", 400, "the body is no deflate data, as its content-encoding says"),
+        ("gzip", BODY, 400, "the content-encoding is gzip, but the body is not valid gzip data"),
+        ("gzip", gzipped(BODY)[:-9], 400, "the gzip data in the body is incomplete"),
+        (
+            "deflate",
+            b"\x78\x9cnonsense",
+            400,
+            "the content-encoding is deflate, but the body is not valid deflate data",
+        ),
         ("gzip", gzipped(b" " * 50_000_000), 413, "Content Too Large"),
         ("gzip", gzipped(b"[" * LIMIT), 400, "the body is nested too deeply to be read"),
     ],
@@ -244,4 +249,4 @@ async def test_what_is_not_utf8_is_said_to_be_so() -> None:
     async with client() as http:
         answer = await http.post("/things", content=b'{"name": "\xfc"}', headers={"content-type": "application/json"})
     assert answer.status_code == 400
-    assert answer.json() == {"detail": "the body is not in UTF-8: byte 0xfc at position 10"}
+    assert answer.json() == {"detail": "the body is not valid UTF-8: byte 0xfc at position 10"}
