@@ -1,13 +1,13 @@
-"""The copy of the registry and of the event log, as data, and the cursors by which consumers follow it. Pure.
+"""The gateway's copy of the registry's services and events, and the cursors with which consumers follow it. Pure.
 
-Upstream writes into it; the ports read it. No consumer changes what another one reads.
+`upstream` writes to the copy; the ports read it. No consumer changes the data that another consumer reads.
 
-- `entry`        one service, and what acknowledged beats reported of it.
-- `mirror`       the services, true at a revision of the registry, and what was acknowledged since.
-- `tail`         the newest events.
-- `frames`       what changed, merged once for all subscribers and numbered.
+- `entry`        one service, and the values that acknowledged heartbeats reported.
+- `mirror`       the services as of a revision of the registry, with the changes acknowledged since.
+- `tail`         the newest events of the event log.
+- `frames`       the changes, merged into numbered frames once for all subscribers.
 - `freshness`    whether the copy is current, and the registry's time.
-- `replica`      all of them together: what upstream writes, and what ports read.
-- `reader`       a cursor in the frames and in the events.
-- `watch_log`    when the services were not watched.
+- `replica`      all of these together: the methods for upstream, and those for the ports.
+- `reader`       the cursor of one consumer in the frames and events.
+- `watch_log`    the periods in which the services were not watched.
 """

@@ -23,7 +23,8 @@ class Reported:
     message: str | None = None
 
     def on_top_of(self, before: Reported) -> Reported:
-        """Return this report merged with an earlier one."""
+        """Return this report merged with an earlier one: `before` supplies the status and the message if they are None
+        here."""
         return replace(
             self,
             status=before.status if self.status is None else self.status,
@@ -31,7 +32,7 @@ class Reported:
         )
 
     def fields(self) -> dict[str, str | float | int | None]:
-        """Return the changed fields, by the names of `Service`."""
+        """Return the values to set in a service, by the field names of `Service`."""
         kept = (("status", self.status), ("message", self.message))
         report = {name: value for name, value in kept if value is not None}
         return {**report, "p95_ms": self.p95_ms, "queue_depth": self.queue_depth, "load": self.load}
@@ -39,21 +40,23 @@ class Reported:
 
 @dataclass(slots=True)
 class Entry:
-    """One service. `revision` is that of its last change; `heard_at` may be newer than the service's own time."""
+    """One service of the replica. `revision`: the revision of its last change; `heard_at`: the time of its last
+    heartbeat, which may be newer than the time in `service`."""
 
     service: Service
     revision: int
     heard_at: datetime
     reported: Reported | None = None
     reported_at: int = 0
-    """The revision up to which changes may not contain the values that acknowledged heartbeats reported."""
+    """Changes up to this revision may not contain the values that acknowledged heartbeats reported."""
     overtaken: datetime | None = None
-    """The time of a DOWN after which a heartbeat was acknowledged; TRON's verdict about that heartbeat has not arrived
-    yet."""
+    """The start of a DOWN that an acknowledged heartbeat has made obsolete; TRON's verdict about that heartbeat has not
+    arrived yet."""
     _as_heard: tuple[Service, Service] | None = None
 
     def as_heard(self) -> Service:
-        """Return the service as it is known now, but without a verdict that a heartbeat has made obsolete."""
+        """Return the current record of the service, with the liveness UNKNOWN instead of a DOWN that a heartbeat has
+        made obsolete."""
         service = self.current()
         if service.liveness != "DOWN" or self.overtaken is None or service.liveness_since != self.overtaken:
             return service
@@ -62,15 +65,15 @@ class Entry:
         return self._as_heard[1]
 
     def current(self) -> Service:
-        """Return the service as it is known now."""
+        """Return the current record of the service, with the time of its newest heartbeat."""
         if self.service.last_heartbeat_at != self.heard_at:
             self.service = replace(self.service, last_heartbeat_at=self.heard_at)
         return self.service
 
 
 def merged(revision: int, service: Service, before: Entry | None) -> Entry:
-    """Return the entry for a change, merged with the reported values of acknowledged heartbeats that the change may not
-    contain yet."""
+    """Return the new entry of a service for its state at a revision. It keeps the values that acknowledged heartbeats
+    reported to the entry `before`, if this state may not contain them yet."""
     heard_at = service.last_heartbeat_at or EPOCH
     entry = Entry(service, revision, heard_at)
     if before is None or before.service.incarnation != service.incarnation:
@@ -85,6 +88,7 @@ def merged(revision: int, service: Service, before: Entry | None) -> Entry:
 
 
 def overtake(entry: Entry) -> None:
-    """Record that an acknowledged heartbeat makes the verdict obsolete that the registry had at that time."""
+    """Record that an acknowledged heartbeat has made the DOWN in an entry obsolete. Does nothing if the service is not
+    DOWN, or if the verdict is newer than the heartbeat."""
     if entry.service.liveness == "DOWN" and entry.revision <= entry.reported_at:
         entry.overtaken = entry.service.liveness_since

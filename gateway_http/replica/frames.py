@@ -1,4 +1,4 @@
-"""The changes of the replica, merged once for all subscribers into numbered frames, of which the newest are kept.
+"""Merges the changes of the replica into numbered frames, once for all subscribers, and keeps the newest frames.
 Pure."""
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from gateway_http.replica.entry import Entry
 
 KEPT_FRAMES = 256
 KEPT_SERVICES = 20_000
-"""Frames, and services in them, that are kept. Overflow rule: the oldest frame is forgotten; a reader that is so far
-behind gets what changed since its revision instead, once."""
+"""Maximum numbers of frames, and of services in them, that are kept. Overflow rule: the oldest frame is forgotten; a
+reader that has not read it gets all changes since its revision as one update instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """The changes that a subscriber has not seen yet, merged: the newest state of each service, never a queue."""
+    """Changes to services for subscribers, merged: only the newest state of each service."""
 
     revision: int
     """The revision of the replica."""
@@ -35,7 +35,7 @@ class Update:
 
 
 class FrameLog:
-    """Frames numbered 1, 2, 3 ...; a reader remembers the number of its last frame."""
+    """The newest frames, numbered from 1. A reader remembers the number of the last frame that it has read."""
 
     def __init__(self, frames: int = KEPT_FRAMES, services: int = KEPT_SERVICES) -> None:
         self.last = 0
@@ -45,7 +45,7 @@ class FrameLog:
         self._services = 0
 
     def append(self, update: Update) -> None:
-        """Add the next frame."""
+        """Add a frame under the next number, and remove the oldest frames beyond the limits."""
         self.last += 1
         self._frames.append(update)
         self._services += len(update.upserted)
@@ -53,7 +53,7 @@ class FrameLog:
             self._services -= len(self._frames.popleft().upserted)
 
     def after(self, number: int) -> list[Update] | None:
-        """Return the frames that are numbered above the given number; None if some of them are no longer kept."""
+        """Return the frames whose numbers are greater than `number`; None if some of them are no longer kept."""
         missing = self.last - number
         if missing > len(self._frames):
             return None
@@ -61,7 +61,8 @@ class FrameLog:
 
 
 class PendingFrame:
-    """The changes since the last frame: only ids, each once. Bounded by the number of services."""
+    """The ids of the services that changed since the last frame, each at most once. Bounded by the number of
+    services."""
 
     def __init__(self) -> None:
         self._upserted: dict[str, None] = {}
@@ -70,7 +71,7 @@ class PendingFrame:
         self._from_scratch = False
 
     def changed(self, service_id: str, *, is_there: bool) -> None:
-        """Record that a service changed, or was removed."""
+        """Record that a service changed, or, if `is_there` is False, that it was removed."""
         if is_there:
             self._removed.pop(service_id, None)
             self._upserted[service_id] = None
@@ -79,11 +80,11 @@ class PendingFrame:
             self._removed[service_id] = None
 
     def heard(self, service_id: str) -> None:
-        """Record that a heartbeat of a service arrived, and nothing else about it changed."""
+        """Record that a heartbeat of a service arrived that changed nothing else."""
         self._heard[service_id] = None
 
     def start_over(self) -> None:
-        """Make the next frame a snapshot."""
+        """Make the next frame a snapshot of all services."""
         self._from_scratch = True
 
     @property
@@ -92,7 +93,8 @@ class PendingFrame:
         return bool(self._heard)
 
     def take(self, entries: Mapping[str, Entry], revision: int, *, live: bool, stale_for: float) -> Update:
-        """Return the frame, with the current state of the services; later changes belong to the next frame."""
+        """Return the next frame, with the current state of all changed services. Later changes belong to the frame
+        after it."""
         from_scratch = self._from_scratch
         ids = entries if from_scratch else self._upserted
         frame = Update(

@@ -1,4 +1,4 @@
-"""Tracks whether the replica follows the registry now, for how long it has not, and the registry's time. Pure."""
+"""Tracks whether the replica is current, for how long it has not been, and the registry's time. Pure."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from tron_client.server_clock import ServerClock
 
 PULSE_LOST = 3.0
-"""Seconds without a message on the watch, which brings one a second, until the copy no longer counts as live."""
+"""Seconds without a message on the watch after which the replica no longer counts as current. The watch delivers at
+least one message a second."""
 
 
 class Freshness:
-    """The state of the watch. `monotonic` is the clock, in seconds."""
+    """The state of the gateway's watch of the registry. `monotonic`: a clock that returns seconds."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -29,37 +30,38 @@ class Freshness:
         return self._following
 
     def caught_up(self) -> None:
-        """Record that the watch has caught up; from now on it delivers changes as they happen."""
+        """Record that the watch has delivered all past changes; from now on it delivers changes as they happen."""
         self._following = True
 
     def heard(self) -> None:
-        """Record that a message arrived on the watch."""
+        """Record that a message arrived on the watch now."""
         if self._following:
             self._current_at = self._monotonic()
 
     def lost(self) -> None:
-        """Record that the watch broke."""
+        """Record that the watch of the registry was interrupted."""
         self._following = False
 
     def observed(self, at: datetime) -> None:
-        """Record the time that the registry sent."""
+        """Record the registry's time, which a message on the watch contained."""
         self._registry_clock.observed(at, self._monotonic())
 
     # --- readers ----------------------------------------------------------------------------------------------------
 
     @property
     def live(self) -> bool:
-        """Whether the replica follows the registry now."""
+        """Whether the replica is current: the watch is open, has caught up, and delivered a message recently."""
         at = self._current_at
         return self._following and at is not None and self._monotonic() - at < PULSE_LOST
 
     @property
     def stale_for(self) -> float:
-        """The seconds since the replica was last known to be current; 0 while it is live."""
+        """The seconds since the replica was last known to be current; 0 if it is current now."""
         if self.live:
             return 0.0
         return self._monotonic() - (self._started_at if self._current_at is None else self._current_at)
 
     def now(self) -> datetime:
-        """Return the registry's time, which all timestamps of the replica use; the gateway's own clock may differ."""
+        """Return the current time by the registry's clock, which set all timestamps of the replica; the gateway's own
+        clock may differ."""
         return self._registry_clock.now(self._monotonic()) or datetime.now(UTC)

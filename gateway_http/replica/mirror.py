@@ -1,9 +1,10 @@
-"""The copy of the registry's services, as data: the changes that the watch delivered, and the writes that were
+"""The copy of the registry's services: the changes that the watch delivered, and the writes that the registry
 acknowledged. Pure.
 
 A client must see an acknowledged change at once, and a change that the watch delivers late must not undo it. So each
-acknowledged write enters the copy with its revision, and older changes from the watch are recognized. A heartbeat has
-no revision of its own; the copy keeps its reported values until a change arrives that is known to contain them.
+acknowledged write enters the copy with its revision, and older changes from the watch are recognized and ignored. A
+heartbeat has no revision of its own; the copy keeps its reported values until a change arrives that is known to contain
+them.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from tron_client.models import Service
 from gateway_http.replica.entry import Entry, Reported, merged, overtake
 
 MOST_REMOVED = 10_000
-"""Services that are remembered after they were removed. Overflow rule: the oldest is forgotten, and a reader that has
+"""Maximum number of removed services that are remembered. Overflow rule: the oldest is forgotten, and a reader that has
 not seen its removal gets a snapshot instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The changes that a reader has not seen: all services (`snapshot`), or the changed and the removed ones."""
+    """The changes that a reader has not seen: all services if `snapshot` is True, and otherwise only the changed and
+    the removed ones."""
 
     revision: int
     snapshot: bool
@@ -34,27 +36,29 @@ class Changes:
 
 
 class Mirror:
-    """All services by id, as of `revision`. A snapshot replaces the copy only when it is complete."""
+    """The gateway's copy of all services, by id. It contains all changes up to `revision`. A snapshot replaces the copy
+    only when it is complete."""
 
     def __init__(self) -> None:
         self.revision = 0
         self.loaded = False
         self.entries: dict[str, Entry] = {}
         self.epoch = 0
-        """Grows when revisions start over: those from another epoch cannot be compared."""
+        """Grows when the registry starts its revisions over: revisions from different epochs cannot be compared."""
         self.version = 0
-        """Grows with everything that a reader could see."""
+        """Grows with every change that a reader can see."""
         self.listing = 0
         """Grows when the set of services, or their order, may have changed."""
         self._changed_at: dict[str, int] = {}
-        """The version with the last change of each service, oldest first: it is put at the end at each change."""
+        """The version of the last change of each service, oldest change first."""
         self._by_incarnation: dict[int, Entry] = {}
         self._incoming: dict[str, Service] | None = None
         self._removed: deque[tuple[int, Service]] = deque()
         self._last_seen: dict[str, tuple[int, Service]] = {}
         self._compacted = 0
         self._ahead: dict[str, int] = {}
-        """Services known as of a revision that the watch has not reached: what it delivers below that is older."""
+        """Services that are known as of a revision that the watch has not reached yet: older changes from the watch are
+        ignored."""
         self._promotions: list[tuple[int, str, str, str]] = []
         """Promotions that the watch has not delivered yet: revision, name, from and to."""
 
@@ -66,11 +70,12 @@ class Mirror:
         return self._incoming is not None
 
     def begin_snapshot(self) -> None:
-        """Begin to receive a snapshot. Until it is complete, the previous copy is shown."""
+        """Begin to receive a snapshot. Until it is complete, readers see the previous copy."""
         self._incoming = {}
 
     def upsert(self, revision: int, service: Service) -> None:
-        """Record the state of a service at a revision."""
+        """Record the state of a service that the watch delivered at a revision. It is ignored if a newer state is
+        known."""
         if self._incoming is not None:
             self._incoming[service.service_id] = service
             return
@@ -85,7 +90,8 @@ class Mirror:
         self._advance(revision)
 
     def remove(self, revision: int, service_id: str) -> None:
-        """Record that a service was removed."""
+        """Record the removal of a service that the watch delivered at a revision. It is ignored if a newer state is
+        known."""
         if self._incoming is not None:
             self._incoming.pop(service_id, None)
             return
@@ -94,7 +100,7 @@ class Mirror:
         self._advance(revision)
 
     def complete(self, revision: int) -> None:
-        """Record that the snapshot is complete; services that were not in it are removed."""
+        """Record that the snapshot is complete, and remove the services that it did not contain."""
         incoming, self._incoming = self._incoming, None
         if incoming is not None:
             self._replace(revision, incoming)
@@ -102,8 +108,8 @@ class Mirror:
         self._advance(revision)
 
     def heard(self, incarnations: Iterable[int], micros: Iterable[int]) -> list[str]:
-        """Record when incarnations were last heard, in microseconds since the epoch. Return the services whose time is
-        newer than before."""
+        """Record the times of the last heartbeats of these incarnations, in microseconds since the epoch. Return the
+        ids of the services whose time became newer."""
         news: list[str] = []
         for incarnation, at in zip(incarnations, micros, strict=True):
             entry = self._by_incarnation.get(incarnation)
@@ -121,8 +127,8 @@ class Mirror:
     # --- what we know before the watch does -------------------------------------------------------------------------
 
     def beaten(self, before: Service, reported: Reported, heard_at: datetime, revision: int) -> None:
-        """Record that the registry acknowledged a heartbeat, at that revision; `before` is the service as it was known
-        when the heartbeat was sent."""
+        """Record that the registry acknowledged a heartbeat at a revision. `before`: the service as it was known when
+        the heartbeat was sent; `reported`: the values that the heartbeat reported."""
         entry = self.entries.get(before.service_id)
         if entry is None:
             return
@@ -137,7 +143,7 @@ class Mirror:
         self.version += 1
 
     def registered(self, service: Service, revision: int) -> None:
-        """Record that the registry acknowledged a registration, with the record at that revision."""
+        """Record that the registry acknowledged a registration. `service`: the record at that revision."""
         self.known(service, revision)
         entry = self.entries.get(service.service_id)
         if entry is not None and entry.service.incarnation == service.incarnation and service.liveness == "DOWN":
@@ -146,7 +152,8 @@ class Mirror:
             self.version += 1
 
     def known(self, service: Service, revision: int) -> None:
-        """Record a service as of a revision; ignored if the watch has already delivered that state, or the removal."""
+        """Record a service that was read from the registry at a revision. It is ignored if this incarnation or a newer
+        one is already known, or its removal."""
         before = self.entries.get(service.service_id)
         removed_at = self._last_seen[service.service_id][0] if service.service_id in self._last_seen else -1
         if (before is not None and before.service.incarnation >= service.incarnation) or 0 < revision <= removed_at:
@@ -157,7 +164,7 @@ class Mirror:
         self.version += 1
 
     def deregistered(self, service_id: str, revision: int) -> None:
-        """Record that the registry acknowledged a removal."""
+        """Record that the registry acknowledged the removal of a service at a revision."""
         entry = self.entries.get(service_id)
         if entry is not None and entry.revision > revision > 0:
             return  # it came back, as the watch has already delivered
@@ -167,7 +174,8 @@ class Mirror:
             self.version += 1
 
     def promoted(self, name: str, from_role: str, to_role: str, revision: int) -> list[str]:
-        """Record that the registry acknowledged a promotion. Return the services that it changes in the copy."""
+        """Record that the registry acknowledged a promotion: services with this name changed their role. Return the ids
+        of the services that changed in the copy."""
         if revision > self.revision:
             self._promotions.append((revision, name, from_role, to_role))
         found = [
@@ -186,15 +194,16 @@ class Mirror:
     # --- readers ----------------------------------------------------------------------------------------------------
 
     def last_seen(self, service_id: str) -> Service | None:
-        """Return a service, also one that was removed recently; None if it is not remembered."""
+        """Return the last known record of a service, even if the service was removed recently; None if it is not
+        known."""
         entry = self.entries.get(service_id)
         if entry is not None:
             return entry.current()
         return self._last_seen[service_id][1] if service_id in self._last_seen else None
 
     def changed_after(self, version: int) -> list[str]:
-        """Return the current services that changed after a version, in any order. Each consumer keeps its own
-        version."""
+        """Return the ids of the existing services that changed after a version of this mirror, in any order. Each
+        consumer remembers the version that it has seen."""
         found: list[str] = []
         for service_id in reversed(self._changed_at):
             if self._changed_at[service_id] <= version:
@@ -203,7 +212,8 @@ class Mirror:
         return found
 
     def since(self, revision: int | None) -> Changes:
-        """Return the changes after a revision; a snapshot if they are no longer known, or for None."""
+        """Return the changes after a revision of the registry. Return a snapshot if `revision` is None, or if the
+        changes are no longer known."""
         if revision is None or not self._compacted <= revision <= self.revision:
             return Changes(self.revision, True, tuple(each.current() for each in self.entries.values()), ())
         upserted = tuple(each.current() for each in self.entries.values() if each.revision > revision)

@@ -1,6 +1,7 @@
-"""The copy from which every answer is read: services, the newest events, and the frames that subscribers follow. Pure.
+"""The gateway's copy of the registry's data, from which every answer is read: services, the newest events, and the
+frames that subscribers follow. Pure.
 
-Upstream writes the registry's changes and acknowledgements into it. Consumers read it, each with its own cursor
+Upstream writes the registry's changes and acknowledgements to it. Consumers read it, each with its own cursor
 (`reader.Reader`), and change nothing.
 """
 
@@ -24,8 +25,8 @@ class Replica:
     """The gateway's copy of the registry's data. Reading the copy never waits and never fails."""
 
     def __init__(self, monotonic: Callable[[], float], alert_types: Sequence[str] = ()) -> None:
-        """`monotonic`: the clock. `alert_types`: events of these types are kept separately, so that many other events
-        do not displace them."""
+        """`monotonic`: a clock that returns seconds. `alert_types`: the types of events that are also kept separately,
+        so that many other events do not displace them."""
         self.alert_types = tuple(alert_types)
         self.mirror = Mirror()
         self.tail = EventTail()
@@ -33,9 +34,9 @@ class Replica:
         self.frames = FrameLog()
         self.freshness = Freshness(monotonic)
         self.news = Watermark()
-        """Grows when readers have something to look at."""
+        """Grows when readers may find something new."""
         self.unframed = Watermark()
-        """Grows when something changed that is in no frame yet."""
+        """Grows when a change is recorded that no frame contains yet."""
         self._pending = PendingFrame()
         self._framed_live = False
         self._services: tuple[int, Mapping[str, Service]] = (-1, MappingProxyType({}))
@@ -45,26 +46,27 @@ class Replica:
 
     @property
     def loaded(self) -> bool:
-        """Whether a first snapshot is complete; before, there is no data, which does not mean an empty fleet."""
+        """Whether the first snapshot is complete. Until then the replica has no data, which does not mean that there
+        are no services."""
         return self.mirror.loaded
 
     @property
     def live(self) -> bool:
-        """Whether the replica follows the registry now."""
+        """Whether the replica is current: the registry's changes arrive as they happen."""
         return self.freshness.live
 
     @property
     def stale_for(self) -> float:
-        """The seconds since the replica was last known to be current; 0 while it is live."""
+        """The seconds since the replica was last known to be current; 0 if it is current now."""
         return self.freshness.stale_for
 
     def now(self) -> datetime:
-        """Return the registry's time."""
+        """Return the current time by the registry's clock."""
         return self.freshness.now()
 
     @property
     def revision(self) -> int:
-        """The registry's revision of the replica."""
+        """The revision of the registry up to which the replica contains all changes."""
         return self.mirror.revision
 
     @property
@@ -80,7 +82,8 @@ class Replica:
 
     @property
     def services_as_heard(self) -> Mapping[str, Service]:
-        """Return all services for the legacy ports: without a DOWN that an acknowledged heartbeat has made obsolete."""
+        """Return all services by id, for the legacy ports. A DOWN that an acknowledged heartbeat has made obsolete is
+        replaced by UNKNOWN."""
         version = self.mirror.version
         if self._as_heard[0] != version:
             found = {service_id: entry.as_heard() for service_id, entry in self.mirror.entries.items()}
@@ -98,7 +101,8 @@ class Replica:
         return self.tail.newest(KEPT)
 
     def since(self, revision: int | None) -> Update:
-        """Return the changes after a revision, or a snapshot, as one update; None while no data is known."""
+        """Return the changes after a revision as one update: a snapshot if `revision` is None or too old, and an empty
+        update if no snapshot has been received yet."""
         changes = self.mirror.since(revision) if self.loaded else None
         if changes is None:
             return Update(0, live=False, stale_for=self.stale_for)
@@ -114,26 +118,27 @@ class Replica:
     # --- what the watch delivers------------------------------------------------------------------------------------
 
     def begin_snapshot(self) -> None:
-        """Begin to receive a snapshot. Until it is complete, the previous copy is shown."""
+        """Begin to receive a snapshot. Until it is complete, readers see the previous copy."""
         self.mirror.begin_snapshot()
 
     def upserted(self, revision: int, service: Service) -> None:
-        """Record the state of a service at a revision."""
+        """Record the state of a service that the watch delivered at a revision."""
         self.mirror.upsert(revision, service)
         self._changed(service.service_id)
 
     def removed(self, revision: int, service_id: str) -> None:
-        """Record that a service was removed."""
+        """Record the removal of a service that the watch delivered at a revision."""
         self.mirror.remove(revision, service_id)
         self._changed(service_id)
 
     def heard(self, incarnations: Iterable[int], micros: Iterable[int]) -> None:
-        """Record when incarnations were last heard, in microseconds since the epoch."""
+        """Record the times of the last heartbeats of these incarnations, in microseconds since the epoch."""
         for service_id in self.mirror.heard(incarnations, micros):
             self._pending.heard(service_id)
 
     def completed(self, revision: int) -> None:
-        """Record that the watch has caught up; from now on it delivers changes as they happen."""
+        """Record that the watch has delivered all changes up to a revision; from now on it delivers changes as they
+        happen."""
         mirror = self.mirror
         before, epoch, is_snapshot = mirror.revision, mirror.epoch, mirror.in_snapshot
         mirror.complete(revision)
@@ -150,21 +155,21 @@ class Replica:
         self.news.step()
 
     def lost(self) -> None:
-        """Record that the watch broke."""
+        """Record that the watch of the registry was interrupted."""
         self.freshness.lost()
         self.unframed.step()
 
     # --- what the event log delivers--------------------------------------------------------------------------------
 
     def log_read(self, events: Iterable[Event], alerts: Iterable[Event], last: int) -> None:
-        """Record that the event log was read again up to `last`: its newest events, and the newest alerts in all
-        of it."""
+        """Replace all events, because the event log was read again. `events`: its newest events; `alerts`: the newest
+        alerts of the whole log; `last`: the sequence number of the newest event."""
         self.alerts.restart((each for each in alerts if each.sequence <= last), last)
         self.tail.restart(events, last)
         self.news.step()
 
     def logged(self, event: Event) -> None:
-        """Record the next event of the event log."""
+        """Record the next event of the event log, which the subscription delivered."""
         self.tail.append(event)
         if event.type in self.alert_types:
             self.alerts.append(event)
@@ -173,28 +178,28 @@ class Replica:
     # --- what we know before the watch does -------------------------------------------------------------------------
 
     def beaten(self, before: Service, reported: Reported, heard_at: datetime, revision: int) -> None:
-        """Record that the registry acknowledged a relayed heartbeat; `before` is the service as it was known when the
-        heartbeat was sent."""
+        """Record that the registry acknowledged a relayed heartbeat at a revision. `before`: the service as it was
+        known when the heartbeat was sent; `reported`: the values that the heartbeat reported."""
         self.mirror.beaten(before, reported, heard_at, revision)
         self._pending.heard(before.service_id)
 
     def registered(self, service: Service, revision: int) -> None:
-        """Record that the registry acknowledged a registration, with the record at that revision."""
+        """Record that the registry acknowledged a registration. `service`: the record at that revision."""
         self.mirror.registered(service, revision)
         self._changed(service.service_id)
 
     def known(self, service: Service, revision: int) -> None:
-        """Record a service that was read directly from the registry, as of that revision."""
+        """Record a service that was read directly from the registry at a revision."""
         self.mirror.known(service, revision)
         self._changed(service.service_id)
 
     def deregistered(self, service_id: str, revision: int) -> None:
-        """Record that the registry acknowledged a removal."""
+        """Record that the registry acknowledged the removal of a service at a revision."""
         self.mirror.deregistered(service_id, revision)
         self._changed(service_id)
 
     def promoted(self, name: str, from_role: str, to_role: str, revision: int) -> None:
-        """Record that the registry acknowledged a promotion."""
+        """Record that the registry acknowledged a promotion: services with this name changed their role."""
         for service_id in self.mirror.promoted(name, from_role, to_role, revision):
             self._changed(service_id)
 
@@ -211,7 +216,7 @@ class Replica:
         return self._pending.has_heard
 
     def make_frame(self) -> None:
-        """Put all changes since the last frame into one frame; do nothing while no data is known."""
+        """Put all changes since the last frame into one frame. Does nothing if no snapshot has been received yet."""
         if not self.loaded:
             return
         self._framed_live = self.live

@@ -8,21 +8,22 @@ from collections.abc import Iterable
 from tron_client.models import Event
 
 KEPT = 1000
-"""Events that are kept. Overflow rule: the oldest is forgotten; a reader that has not seen it gets a gap."""
+"""Maximum number of events that are kept. Overflow rule: the oldest is forgotten; a reader that has not seen it gets a
+gap."""
 
 
 class EventTail:
-    """Events in order of their sequence numbers."""
+    """The newest events of the event log, in the order of their sequence numbers."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self._events: deque[Event] = deque(maxlen=kept)
         self.last = 0
-        """The newest sequence that is known."""
+        """The sequence number of the newest known event."""
         self.epoch = 0
-        """Grows when the log is read anew: a reader's place may not fit what follows."""
+        """Grows each time the log is read again, because a reader's cursor may not fit the new events."""
 
     def restart(self, events: Iterable[Event], last: int) -> None:
-        """Replace all events, because the log was read again."""
+        """Replace all events, because the event log was read again. `last`: the sequence number of its newest event."""
         self._events.clear()
         self._events.extend(events)
         self.epoch += 1

@@ -1,4 +1,5 @@
-"""Records gaps: times for which a history must show "not observed". Pure."""
+"""Records the periods in which TRON was not watching the services, so that a history can show them as "not observed".
+Pure."""
 
 from __future__ import annotations
 
@@ -7,28 +8,29 @@ from dataclasses import dataclass
 from datetime import datetime
 
 KEPT = 200
-"""Gaps that are kept. Overflow rule: the oldest is forgotten, and what is known begins after it."""
+"""Maximum number of gaps that are kept. Overflow rule: the oldest is forgotten, and the record begins after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """The start and the end of a gap; `until` is None while it lasts."""
+    """A period in which the services were not watched; `until` is None while it lasts."""
 
     since: datetime
     until: datetime | None
 
 
 class WatchLog:
-    """Records whether the services were watched, from the first note on."""
+    """Records the periods in which the services were not watched, from the first call of `note` on."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self._gaps: deque[Gap] = deque()
         self._kept = kept
         self.forgotten_until: datetime | None = None
-        """Gaps before this moment are no longer known."""
+        """The time before which gaps are no longer known; None if none was forgotten."""
 
     def note(self, watched: bool, at: datetime) -> None:
-        """Record whether the services are watched at a moment, which must not be earlier than the last one."""
+        """Record whether the services are watched at the time `at`, which must not be earlier than in the previous
+        call."""
         last = self._gaps[-1] if self._gaps else None
         is_open = last is not None and last.until is None
         if watched and last is not None and is_open:
@@ -40,5 +42,5 @@ class WatchLog:
 
     @property
     def gaps(self) -> list[Gap]:
-        """Return the gaps, oldest first."""
+        """Return the periods in which the services were not watched, oldest first."""
         return list(self._gaps)

@@ -1,5 +1,5 @@
-"""Builds one message of relayed heartbeats: in columns if the registry reads them, and one by one for heartbeats that
-need more. No I/O."""
+"""Builds one message of relayed heartbeats. Heartbeats travel in columns if the registry supports columns; those with
+values that columns cannot carry travel one by one. No I/O."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tron_client import words
 from gateway_http.replica.entry import Reported
 
 BATCH_BYTES = 256 << 10
-"""One message; the registry takes a megabyte."""
+"""Size in bytes at which a message is full; the registry accepts messages of up to one megabyte."""
 
 BATCH_BEATS = 5000
 
 UNSET_DEPTH = -(2**63)
-"""An element of the column `queue_depth` that reports nothing."""
+"""The value in the column `queue_depth` for a heartbeat that reports no queue depth."""
 
 
 class BeatBatch:
-    """The heartbeats of the next message; `columns`: whether the registry reads columns; `on_behalf_of`: the principal
-    for which they are sent, empty without authentication."""
+    """The heartbeats of the next message. `columns`: whether the registry supports columns; `on_behalf_of`: the
+    principal in whose name they are sent, empty without authentication."""
 
     def __init__(self, sequence: int, *, columns: bool, on_behalf_of: str = "") -> None:
         self._sequence = sequence
@@ -38,11 +38,11 @@ class BeatBatch:
 
     @property
     def full(self) -> bool:
-        """Whether the next heartbeat belongs in another message."""
+        """Whether the message is full, so that the next heartbeat must travel in another one."""
         return self._size >= BATCH_BYTES or len(self) >= BATCH_BEATS
 
     def add(self, service_id: str, incarnation: int, reported: Reported) -> None:
-        """Add a heartbeat. `incarnation` 0: any incarnation that holds the id."""
+        """Add a heartbeat. With `incarnation` 0, it counts for any incarnation that has the id now."""
         fits = reported.message is None and reported.queue_depth != UNSET_DEPTH
         if self._columns and fits and incarnation and incarnation not in self.in_columns:
             self.in_columns[incarnation] = service_id

@@ -2,8 +2,8 @@
 
 One batch is in flight at a time; heartbeats that arrive meanwhile form the next batch. So a single heartbeat leaves at
 once, and many heartbeats leave as a few large messages. A client is answered when the registry has acknowledged its
-batch. With authentication, a batch has the heartbeats of one principal, for which the gateway speaks; principals take
-turns.
+batch. With authentication, all heartbeats of a batch belong to one principal, in whose name the gateway sends them;
+principals take turns.
 """
 
 from __future__ import annotations
@@ -32,28 +32,29 @@ from grid_hosting.open_calls import current_principal
 log = structlog.get_logger("gateway")
 
 MOST_WAITING = 20_000
-"""Beats that wait for an acknowledgement. Overflow rule: the next one is refused, and its client tries again."""
+"""Maximum number of heartbeats that wait for an acknowledgement. Overflow rule: the next one is refused, and its client
+tries again."""
 
 PATIENCE = 2.0
-"""Seconds that a beat waits for its acknowledgement before its client must try again. Legacy clients wait 5 s."""
+"""Seconds that a heartbeat waits for its acknowledgement before its client must try again. Legacy clients wait 5 s."""
 
 AWAY_AFTER = 1.0
-"""Seconds without a stream until a beat is refused at once instead of waiting for the next stream."""
+"""Seconds without a stream after which a heartbeat is refused at once, instead of waiting for the next stream."""
 
 ANSWER_WITHIN = 5.0
-"""Seconds that a batch may stay unanswered before the stream is replaced by a new one."""
+"""Seconds that a batch may stay unacknowledged before the stream is replaced by a new one."""
 
 
 _DENIED: dict[int, type[TronError]] = {
     error_reason_pb2.ERROR_REASON_PERMISSION_DENIED: PermissionDenied,
     error_reason_pb2.ERROR_REASON_NOT_OWNER: NotOwner,
 }
-"""The refusals that a client can act on, by their reason."""
+"""The refusals that are passed on to the client, because it can act on them, by their reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """The registry received the heartbeat."""
+    """The registry's acknowledgement of a heartbeat: when it was received, and at which revision of the registry."""
 
     heard_at: datetime
     revision: int
@@ -93,19 +94,19 @@ class _Waiting:
 
 
 class BeatRelay:
-    """Relays heartbeats by `beat` while `run` runs."""
+    """Relays the heartbeats of REST clients to the registry while `run` runs; `beat` sends one."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
         self._next: dict[str, dict[str, _Waiting]] = {}
-        """By principal, and by service."""
+        """The heartbeats that have not been sent yet, by principal and by service."""
         self._sent: dict[str, _Waiting] = {}
         """The heartbeats of the batch in flight, by service."""
         self._sequence = 0
         self._columns = False
-        """Whether the registry reads beats in columns."""
+        """Whether the registry supports heartbeats in columns."""
         self._in_columns: dict[int, str] = {}
-        """The services whose beats travelled so in the message that was sent last, by incarnation."""
+        """The services whose heartbeats travelled in columns in the last message, by incarnation."""
         self._work = asyncio.Event()
         self._answered = asyncio.Event()
         self._connected = False
@@ -114,7 +115,7 @@ class BeatRelay:
 
     @property
     def connected(self) -> bool:
-        """Whether the stream is open."""
+        """Whether the stream to the registry is open."""
         return self._connected
 
     @property
@@ -123,16 +124,16 @@ class BeatRelay:
         return self._waiting
 
     async def beat(self, service_id: str, incarnation: int, reported: Reported) -> Acknowledged:
-        """Relay one heartbeat; return when the registry has received it. `incarnation`: the known one; the heartbeat
-        counts for any incarnation that holds the id.
+        """Relay one heartbeat, and return its acknowledgement once the registry has received it. `incarnation`: the
+        incarnation that the replica knows; if the id has another incarnation now, the heartbeat counts for that one.
 
         Raises ServiceNotFound if the registry knows no such service, RegistryUnavailable if it did not answer in time,
-        and PermissionDenied or NotOwner if the caller may not send it.
+        and PermissionDenied or NotOwner if the caller may not send this heartbeat.
         """
         if not self._connected and time.monotonic() - self._lost_at > AWAY_AFTER:
-            raise RegistryUnavailable("the registry is away")
+            raise RegistryUnavailable("the registry is unreachable")
         if self._waiting >= MOST_WAITING:
-            raise RegistryUnavailable(f"{self._waiting} heartbeats wait for the registry")
+            raise RegistryUnavailable(f"too many heartbeats are waiting for the registry: {self._waiting}")
         future: asyncio.Future[Acknowledged] = asyncio.get_running_loop().create_future()
         caller = current_principal()
         principal = "" if caller is LOCAL else caller.name
@@ -153,7 +154,7 @@ class BeatRelay:
             self._waiting -= 1
 
     async def run(self) -> None:
-        """Keep the stream open until cancelled."""
+        """Keep the stream to the registry open, and send the waiting heartbeats on it, until cancelled."""
         backoff = Backoff(cap=1.0)
         while True:
             why = "the stream ended"

@@ -1,8 +1,8 @@
-"""Calls of the registry and of TRON that the gateway makes for a client are made in the name of that client.
+"""Makes the gateway's calls to the registry and TRON in the name of the client that caused them.
 
-A client that has a token: the gateway forwards the token, and the server decides as if the client had called. A client
-without one, of a network that needs none: the gateway names the principal, and speaks for it as a relay. Only calls
-that no client caused are made in the name of the gateway.
+If the client has a token, the gateway forwards the token, and the server decides as if the client had called directly.
+If the client's network needs no token, the gateway sends the name of the client's principal, and acts as a relay for
+it. Only calls that no client caused are made in the gateway's own name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from grid_hosting.open_calls import current_credential, current_principal
 
 
 def caller_metadata() -> tuple[tuple[str, str | bytes], ...]:
-    """Return what a call says about the client whose request is served now; nothing without a client."""
+    """Return the gRPC metadata that identifies the client of the current request: its token, or the name of its
+    principal. It is empty if no client caused the call."""
     principal, credential = current_principal(), current_credential()
     if principal is LOCAL:
         return ()
@@ -27,7 +28,8 @@ def caller_metadata() -> tuple[tuple[str, str | bytes], ...]:
 
 
 class CallerCredentials(grpc.aio.UnaryUnaryClientInterceptor):
-    """Adds it to each single call of a channel. No stream is opened for a client."""
+    """A gRPC interceptor that adds `caller_metadata` to each unary call of a channel. The gateway opens no streams in
+    the name of a client."""
 
     async def intercept_unary_unary(
         self,
@@ -35,7 +37,7 @@ class CallerCredentials(grpc.aio.UnaryUnaryClientInterceptor):
         client_call_details: grpc.aio.ClientCallDetails,
         request: Any,
     ) -> Any:
-        """Make the call in the name of the client."""
+        """Make the call in the name of the client whose request is being served."""
         details: Any = client_call_details  # a named tuple
         more = caller_metadata()
         if more:

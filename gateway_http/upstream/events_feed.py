@@ -17,14 +17,14 @@ log = structlog.get_logger("gateway")
 
 
 class EventsFeed:
-    """Keeps the replica current while `run` runs."""
+    """Keeps the events of the replica current while `run` runs."""
 
     def __init__(self, client: AsyncRegistryClient, replica: Replica) -> None:
         self._client = client
         self._replica = replica
 
     async def run(self) -> None:
-        """Follow the event log until cancelled."""
+        """Read the newest events and then follow the event log, until cancelled. After an error, start again."""
         backoff = Backoff()
         while True:
             try:

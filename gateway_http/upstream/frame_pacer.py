@@ -11,20 +11,20 @@ FLUSH_EVERY = 0.05
 """Seconds between two frames for subscribers, so that a storm of changes is one frame and not thousands."""
 
 HEARD_EVERY = 1.0
-"""The same for frames that only say which services were heard."""
+"""Seconds between two frames that contain nothing but the times of heartbeats."""
 
 LOOK_EVERY = 0.25
-"""Seconds between two looks whether the copy is still live."""
+"""Seconds between two checks whether the replica is still current."""
 
 
 class FramePacer:
-    """Makes frames while `run` runs."""
+    """Makes the frames of a replica while `run` runs."""
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
 
     async def run(self) -> None:
-        """Make frames until cancelled."""
+        """Make frames of the changes in the replica until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._make_frames())
             tasks.create_task(self._look())

@@ -1,4 +1,4 @@
-"""Keeps the services of the replica current: one watch of the registry for all requests and browsers."""
+"""Keeps the services of the replica current, with one watch of the registry for all requests and browsers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = structlog.get_logger("gateway")
 
 
 class ServicesFeed:
-    """Keeps the replica current while `run` runs."""
+    """Keeps the services of the replica current while `run` runs."""
 
     def __init__(self, channel: grpc.aio.Channel, replica: Replica) -> None:
         self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
@@ -27,7 +27,8 @@ class ServicesFeed:
         self._needs_snapshot = True
 
     async def run(self) -> None:
-        """Watch until cancelled; a broken watch resumes after its last revision."""
+        """Watch the services of the registry until cancelled. A broken watch resumes after the last revision that it
+        delivered."""
         backoff = Backoff(cap=1.0)
         replica = self._replica
         while True:

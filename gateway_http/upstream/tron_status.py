@@ -26,7 +26,7 @@ class TronStatus:
     watching: bool = False
     """Whether TRON receives the registry's facts, so that liveness is evaluated."""
     guard_active: bool = False
-    """Whether the mass-failure guard is active."""
+    """Whether the mass-failure guard of TRON is active."""
     alerts_issued: int = 0
     """The number of alerts since this TRON process started."""
     last_check: datetime | None = None
@@ -35,7 +35,7 @@ class TronStatus:
     misses_before_deregister: int = 3
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON object with the names of the fields; times are RFC 3339 texts."""
+        """Return the fields as a JSON object; times are RFC 3339 texts."""
         return {
             "reachable": self.reachable,
             "watching": self.watching,
@@ -48,7 +48,7 @@ class TronStatus:
 
 
 class TronStatusPoller:
-    """Keeps `status` at most a second old while `run` runs."""
+    """Keeps TRON's status, in `status`, at most a second old while `run` runs."""
 
     def __init__(self, channel: grpc.aio.Channel, on_change: Callable[[], None]) -> None:
         """`on_change` is called when `reachable`, `watching` or `guard_active` changes."""
@@ -67,7 +67,8 @@ class TronStatusPoller:
             await asyncio.sleep(ASK_EVERY)
 
     async def explain(self, service_id: str) -> dict[str, Any]:
-        """Return why the service is in its state, with the names of grid.tron.v1.ExplainResponse. Raises TronError."""
+        """Return TRON's explanation of why the service is in its state, with the field names of
+        grid.tron.v1.ExplainResponse. Raises TronError."""
         request = tron_service_pb2.ExplainRequest(service_id=service_id)
         try:
             answer = await self._stub.Explain(request, timeout=CALL_TIMEOUT)

@@ -12,7 +12,7 @@ LOOK_EVERY = 0.5
 
 
 class WatchRecorder:
-    """Keeps a `WatchLog` current while `run` runs."""
+    """Records in a `WatchLog` whether TRON is watching the services, while `run` runs."""
 
     def __init__(self, log: WatchLog, replica: Replica, tron: TronStatusPoller) -> None:
         self._log = log
@@ -20,7 +20,7 @@ class WatchRecorder:
         self._tron = tron
 
     async def run(self) -> None:
-        """Check twice a second until cancelled."""
+        """Record twice a second whether TRON is watching the services, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
             if self._replica.loaded:

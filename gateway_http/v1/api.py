@@ -1,4 +1,4 @@
-"""The JSON API, version 1: aware timestamps, the names of the gRPC contract, problem+json errors."""
+"""The JSON API, version 1: timestamps with a zone, the names of the gRPC contract, problem+json errors."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Limit = Annotated[int, Query(ge=1, le=MOST_EVENTS)]
 Word = Annotated[str, Query(max_length=512)]
 
 
-AWAY = problem(503, "The registry or TRON is away; try again after `Retry-After` seconds")
-MISSING = problem(404, "There is no such thing")
-WRONG = problem(422, "A parameter is wrong; `errors` says which")
-UPSTREAM = problem(501, "Not in this version")
+AWAY = problem(503, "The registry or TRON is unreachable; try again after `Retry-After` seconds")
+MISSING = problem(404, "There is no service or alert with this id")
+WRONG = problem(422, "A parameter is invalid; `errors` lists which")
+UPSTREAM = problem(501, "This version of TRON cannot explain its verdicts")
 
 
 def router(gateway: Gateway) -> APIRouter:
-    """Return the routes, all below /v1."""
+    """Return the routes for services, events, alerts and the stream, all below /v1."""
     routes = APIRouter(prefix="/v1", tags=["v1"], responses={**WRONG, **AWAY})
     replica = gateway.replica
     streams = ServiceStreams(gateway)
@@ -54,8 +54,8 @@ def router(gateway: Gateway) -> APIRouter:
         status: Word = "",
         liveness: Word = "",
     ) -> Response:
-        """List the services that match all given filters exactly; by name, then role, then id. With authentication,
-        those that the caller may read."""
+        """List the services that match all given filters exactly, ordered by name, role and id. With authentication,
+        only those that the caller may read are listed."""
 
         def wanted(service: Service) -> bool:
             return (
@@ -104,10 +104,10 @@ def router(gateway: Gateway) -> APIRouter:
         limit: Limit = 100,
         service_id: Word = "",
         recipient: Word = "",
-        types: Annotated[str, Query(max_length=4000, description="Comma-separated")] = "",
+        types: Annotated[str, Query(max_length=4000, description="Types of events, separated by commas")] = "",
         newest: bool = False,
     ) -> Response:
-        """Return one page of the event log, oldest event first; `newest` returns the page of the newest events."""
+        """Return one page of the event log, oldest event first. With `newest`, the page contains the newest events."""
         wanted = [word for word in types.split(",") if word]
         page = await _page(
             gateway, after=after, limit=limit, service_id=service_id, recipient=recipient, types=wanted, newest=newest
@@ -123,7 +123,7 @@ def router(gateway: Gateway) -> APIRouter:
         unacknowledged: bool = False,
         newest: bool = False,
     ) -> Response:
-        """List alerts of TRON, oldest first; `unacknowledged`: only those that no recipient has acknowledged."""
+        """List TRON's alerts, oldest first. With `unacknowledged`, only those that no recipient has acknowledged."""
         page = await _page(
             gateway,
             after=after,
@@ -136,9 +136,13 @@ def router(gateway: Gateway) -> APIRouter:
         )
         return answer({"alerts": page["events"], "next_after": page["next_after"]})
 
-    @routes.post("/alerts/{alert_id}/acknowledge", responses={**MISSING, **problem(403, "Asked by another site")})
+    @routes.post(
+        "/alerts/{alert_id}/acknowledge",
+        responses={**MISSING, **problem(403, "The request comes from a page of another site")},
+    )
     async def acknowledge(alert_id: str, recipient: Word = "") -> views.Acknowledged:
-        """Acknowledge an alert for one recipient, or for all. Idempotent."""
+        """Acknowledge an alert for one recipient, or for all if `recipient` is empty. Acknowledging it again does
+        nothing."""
         return views.Acknowledged(acknowledged=await gateway.actions.acknowledge(alert_id, recipient))
 
     @routes.get(
@@ -152,13 +156,13 @@ def router(gateway: Gateway) -> APIRouter:
         `cursor` is the id of the last message, for a page that opens a new EventSource and cannot set the header.
         """
         if not gateway.streams.admit():
-            raise Refused(503, "too many streams are open, or the gateway is going away")
+            raise Refused(503, "too many streams are open, or the gateway is shutting down")
         return EventStream(gateway.streams, streams.follow(last_event_id or cursor))
 
     @routes.get("/sd/prometheus", response_model=list[views.TargetGroup])
     async def prometheus(request: Request) -> Response:
-        """Return the targets for http_sd_config: all services that are not down and have a host and a port in their
-        URL."""
+        """Return the targets for the http_sd_config of Prometheus: all services that are not down and have a host and a
+        port in their URL."""
         gateway.need_snapshot()
         return answer(target_groups(replica.services.values()))
 
@@ -166,8 +170,8 @@ def router(gateway: Gateway) -> APIRouter:
 
 
 async def _page(gateway: Gateway, *, newest: bool, limit: int, **wanted: Any) -> dict[str, Any]:
-    """Return a page of the event log; from the events in memory if the registry is unreachable and the newest events
-    are wanted."""
+    """Return a page of the event log. If the registry is unreachable and the newest events are wanted, they come from
+    memory."""
     try:
         page = await gateway.registry.list_events(
             after_sequence=wanted["after"],

@@ -11,17 +11,17 @@ from gateway_http.http.problems import Refused
 
 
 async def explain(gateway: Gateway, service_id: str) -> dict[str, Any]:
-    """Return the record and TRON's explanation; `note` gives the reason if there is no explanation. Raises Refused
-    (404) if neither exists."""
+    """Return the record of a service, and TRON's explanation of its state. If there is no explanation, `note` gives the
+    reason. Raises Refused (404) if there is neither a record nor an explanation."""
     service = gateway.replica.service(service_id)
     explanation: dict[str, Any] | None = None
     note = ""
     try:
         explained = await gateway.tron.explain(service_id)
     except NotImplementedYet:
-        note = "This TRON does not explain its verdicts; the facts below are all there is."
+        note = "This version of TRON cannot explain its verdicts. Only the facts below are available."
     except ServiceNotFound:
-        note = "TRON does not judge this service now."
+        note = "TRON is not evaluating the liveness of this service right now."
     except TronError as error:
         note = f"TRON cannot be reached right now: {error.message or error.reason}"
     else:

@@ -1,5 +1,5 @@
-"""The data that a page needs beside the stream: earlier events, times in which liveness was not observed, and open
-alerts."""
+"""The data that a page needs in addition to the stream: past events, periods in which liveness was not observed, and
+open alerts."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from gateway_http.replica.tail import KEPT
 MOST_OPEN = 1000
 MOST_LOST = 100
 OPEN_KEPT_FOR = 0.5
-"""Seconds for which one answer about open alerts is shared by all requests."""
+"""Seconds for which all requests share one answer of the registry about open alerts."""
 
 
 class History:
-    """One object for all pages: requests at the same time cause one request to the registry."""
+    """Answers GET /v1/history for all pages. Simultaneous requests share one request to the registry."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -32,8 +32,8 @@ class History:
         self._open_at = float("-inf")
 
     async def read(self, *, with_events: bool) -> dict[str, Any]:
-        """Return events, the time from which they are complete, the times in which liveness was not observed, and the
-        open alerts."""
+        """Return events, the time from which they are complete, the periods in which liveness was not observed, the
+        open alerts, and the lost services."""
         watched = self._gateway.watched
         events = self._replica.events if with_events else []
         # Fewer than are kept: that is all there is, however long ago.
@@ -48,7 +48,7 @@ class History:
         }
 
     def forget_open(self) -> None:
-        """Discard the cached open alerts, because an alert was acknowledged."""
+        """Discard the stored list of open alerts, because an alert was acknowledged."""
         self._open_at = float("-inf")
 
     async def _unacknowledged(self) -> dict[str, Any]:

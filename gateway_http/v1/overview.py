@@ -1,7 +1,6 @@
-"""The routes that a page uses beside the stream: history, explanations by any id, and acknowledgement of several
-alerts.
+"""The routes that a page uses in addition to the stream: history, explanations, and acknowledgement of several alerts.
 
-The routes are served below /v1, and at the addresses below /api that pages used before.
+The routes are served below /v1, and also below /api, where earlier versions of the page expect them.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ ServiceId = Annotated[str, Query(min_length=1, max_length=512)]
 
 
 class Acknowledgement(BaseModel):
-    """The body of POST .../alerts/acknowledge: exactly one of the three fields."""
+    """The body of POST /v1/alerts/acknowledge. Exactly one of the three fields must be set."""
 
     alert_id: Annotated[str, Field(max_length=512)] = ""
     service_id: Annotated[str, Field(max_length=512)] = ""
@@ -32,14 +31,16 @@ class Acknowledgement(BaseModel):
     @model_validator(mode="after")
     def _one(self) -> Acknowledgement:
         if bool(self.alert_id) + bool(self.service_id) + self.all != 1:
-            raise ValueError("give one of alert_id, service_id and all")
+            raise ValueError("exactly one of alert_id, service_id and all must be set")
         return self
 
 
 def routers(gateway: Gateway) -> tuple[APIRouter, APIRouter]:
-    """Return the routes below /v1, and the same routes below /api; both share their cached data."""
+    """Return the routes below /v1, and the same routes below /api. Both share their cached data."""
     history = History(gateway)
-    now = APIRouter(prefix="/v1", tags=["v1"], responses={**problem(422, "A parameter is wrong; `errors` says which")})
+    now = APIRouter(
+        prefix="/v1", tags=["v1"], responses={**problem(422, "A parameter is invalid; `errors` lists which")}
+    )
     before = APIRouter(prefix="/api")
     _add(now, gateway, history, problem)
     _add(before, gateway, history, lambda status, description: {status: {"description": description}})
@@ -54,30 +55,31 @@ def _add(routes: APIRouter, gateway: Gateway, history: History, error: Any) -> N
 
     @routes.get("/history", response_model=views.History)
     async def read_history(events: bool = True) -> Response:
-        """Return the newest events, the times in which liveness was not observed, and the open alerts. `events=0`:
-        without events."""
+        """Return the newest events, the periods in which liveness was not observed, the open alerts, and the lost
+        services. Use `events=0` to leave out the events."""
         return answer(await history.read(with_events=events))
 
     @routes.get("/explain", response_model=views.Explained, responses=error(404, "There is no such service"))
     async def explain_service(service_id: ServiceId) -> Response:
-        """Return all known data about a service, and why it is in its state. Accepts ids that a path cannot carry."""
+        """Return all known data about a service, and why it is in its state. The id may contain characters that a path
+        cannot carry."""
         return answer(await explain(gateway, service_id))
 
     @routes.post(
         "/alerts/acknowledge",
         response_model=views.AcknowledgedMany,
         responses={
-            **error(400, "The body is no JSON"),
-            **error(403, "Asked by a page of another site"),
+            **error(400, "The body is not valid JSON"),
+            **error(403, "The request comes from a page of another site"),
             **error(404, "There is no such alert"),
-            **error(503, "The registry is away; try again after `Retry-After` seconds"),
+            **error(503, "The registry is unreachable; try again after `Retry-After` seconds"),
         },
     )
     async def acknowledge(body: Acknowledgement) -> Response:
-        """Acknowledge an alert for all its recipients, all alerts about a service, or all open alerts; and the losses
-        that they report."""
+        """Acknowledge an alert for all its recipients, all alerts about a service, or all open alerts. The losses that
+        these alerts report are acknowledged, too."""
         if not gateway.replica.live:
-            raise RegistryUnavailable("the registry is away")
+            raise RegistryUnavailable("the registry is unreachable")
         if body.alert_id:
             done: dict[str, int] = {"acknowledged": await gateway.actions.acknowledge(body.alert_id)}
         else:

@@ -1,4 +1,4 @@
-"""The targets for Prometheus' http_sd_config. Pure."""
+"""The targets for the http_sd_config of Prometheus. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ _NOT_A_LABEL = re.compile(r"[^a-zA-Z0-9_]")
 
 
 def target_groups(services: Iterable[Service]) -> list[dict[str, Any]]:
-    """Return one group for each service that is not down and whose URL has a host and a port; by service_id."""
+    """Return one target group for each service that is not down and whose URL has a host and a port, ordered by service
+    id."""
     groups: list[dict[str, Any]] = []
     for service in sorted(services, key=lambda each: each.service_id):
         target = _target(service.url)

@@ -1,7 +1,7 @@
 """GET /v1/stream: all data that a page needs, as Server-Sent Events on one connection.
 
 Each client has a cursor (`replica.reader.Reader`), not a queue: a message is created when the client is ready to read
-it, and clients that receive the same message share its bytes. A client that was disconnected resumes.
+it, and clients that receive the same message share its bytes. A client that was disconnected resumes at its cursor.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ CHUNK = 250
 """Services in one part of a snapshot, so that a page can show the first ones while the rest is on its way."""
 
 MOST_ENCODED = 256
-"""Messages whose bytes are kept for the next client that gets the same. Overflow rule: the oldest is encoded again."""
+"""Maximum number of messages whose bytes are kept for further clients. Overflow rule: the oldest is forgotten, and
+encoded again if needed."""
 
 
 def to_json(document: Any) -> bytes:
-    """Return compact JSON on one line."""
+    """Return a value as compact JSON on one line."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 class ServiceStreams:
-    """The messages for all clients of one gateway, each encoded once."""
+    """Creates the messages of GET /v1/stream for all clients of one gateway. Each message is encoded only once."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -58,7 +59,8 @@ class ServiceStreams:
         return Reader(replica)
 
     async def follow(self, cursor: str) -> AsyncIterator[bytes]:
-        """Yield all data that a page needs, from a valid cursor on; from the beginning for any other text."""
+        """Yield all data that a page needs as Server-Sent Events, without end. A valid `cursor` continues after the
+        message that had it as its id; any other text starts with a snapshot."""
         reader = self._reader(cursor)
         yield b"retry: 1000\n\n"
         sent: object = None
@@ -136,7 +138,7 @@ class ServiceStreams:
 
 
 def state_of(gateway: Gateway) -> dict[str, Any]:
-    """Return the current state, for GET /v1/status and the `state` message."""
+    """Return the state of the gateway's copy and of TRON, for GET /v1/status and the `state` message."""
     replica = gateway.replica
     return {
         "live": replica.live,

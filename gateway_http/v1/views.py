@@ -1,4 +1,4 @@
-"""The answers of /v1 as models for /docs; services and events are those of the SDK, with the names of the gRPC
+"""The answers of /v1 as pydantic models for /docs. Services and events are those of the SDK, with the names of the gRPC
 contract."""
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from tron_client import Event, Service
 
 
 class Services(BaseModel):
-    """A list of services, and how current the list is."""
+    """A list of services, and how current it is."""
 
     revision: int
     live: bool
@@ -21,55 +21,56 @@ class Services(BaseModel):
 
 
 class Events(BaseModel):
-    """Events, oldest first."""
+    """One page of the event log, oldest event first."""
 
     events: list[Event]
     next_after: int
     """The sequence number after which the next page starts; 0 if this was the last page."""
     first: int
-    """The oldest sequence that is kept; 0 if the log is empty."""
+    """The sequence number of the oldest event that is kept; 0 if the log is empty."""
     last: int
 
 
 class Alerts(BaseModel):
-    """Alerts of TRON, oldest first."""
+    """One page of TRON's alerts, oldest first."""
 
     alerts: list[Event]
     next_after: int
 
 
 class Acknowledged(BaseModel):
-    """The number of copies of the alert that were waiting."""
+    """The answer to an acknowledgement: how many copies of the alert were waiting."""
 
     acknowledged: int
 
 
 class AcknowledgedMany(Acknowledged):
-    """The number of copies of several alerts that were waiting."""
+    """The answer to the acknowledgement of several alerts: how many copies of them were waiting."""
 
     lost_services: int | None = None
     """The number of lost services that were acknowledged; null for one alert."""
 
 
 class History(BaseModel):
-    """Past events, open alerts, and lost services."""
+    """The answer to GET /v1/history: past events, open alerts, and lost services."""
 
     now: str
-    """The registry's clock."""
+    """The current time by the registry's clock."""
     events: list[Event]
     """The newest events of the event log, oldest first."""
     covered: str
     """The time from which events and gaps are complete."""
     gaps: list[tuple[str, str | None]]
-    """The times in which liveness was not observed: start and end; the end is null while a gap lasts."""
+    """The periods in which liveness was not observed, each as its start and its end; the end is null while the period
+    lasts."""
     open: list[str]
     """The ids of alerts that are not acknowledged."""
     lost: list[dict[str, Any]]
-    """The services that were lost, and whose loss has not been acknowledged."""
+    """The lost services whose loss has not been acknowledged."""
 
 
 class Explained(BaseModel):
-    """A service, and why it is in its state."""
+    """A service, and the reason for its state."""
 
     service: Service | None
     explanation: dict[str, Any] | None
@@ -79,7 +80,7 @@ class Explained(BaseModel):
 
 
 class Tron(BaseModel):
-    """TRON's status."""
+    """TRON's status, as the gateway last received it."""
 
     reachable: bool
     watching: bool
@@ -92,18 +93,18 @@ class Tron(BaseModel):
 
 
 class Status(BaseModel):
-    """Whether the gateway follows the registry, and TRON's status."""
+    """Whether the gateway's copy is current, and TRON's status."""
 
     live: bool
     stale_for: float
     revision: int
     now: str
-    """The gateway's clock."""
+    """The current time by the registry's clock."""
     tron: Tron
 
 
 class TargetGroup(BaseModel):
-    """One target for Prometheus' http_sd_config."""
+    """One target with its labels for the http_sd_config of Prometheus."""
 
     targets: list[str]
     labels: dict[str, str]
