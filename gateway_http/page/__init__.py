@@ -1,12 +1,12 @@
-"""The dashboard. What it shows comes from /v1.
+"""The dashboard. It reads its data from /v1.
 
-- `dashboard/`    what a browser loads.
-- `files`         those files in memory, and what a browser may do with them.
-- `routes`        their addresses.
-- `session`       the login with a token, with authentication.
-- `oidc_login`    the login at an issuer (OpenID Connect): its routes, and the page after the issuer.
-- `oidc_flow`     what such a login sends and accepts. Pure.
-- `flow_cookies`  the cookies that carry such logins.
+- `dashboard/`    the files that a browser loads.
+- `files`         these files in memory, and the headers that restrict what a browser may do with them.
+- `routes`        the routes that serve these files.
+- `session`       the login with a token.
+- `oidc_login`    the login at an issuer (OpenID Connect): its routes, and the page that follows it.
+- `oidc_flow`     the requests and the answers of this login. Pure.
+- `flow_cookies`  the cookies that store logins in progress.
 - `oidc_issuer`   the requests to the issuer.
-- `messages`      the sentences of that login.
+- `messages`      the sentences that people see during this login.
 """

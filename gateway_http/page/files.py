@@ -31,7 +31,7 @@ POLICY = "; ".join(
         "trusted-types 'none'",
     )
 )
-"""Everything is ours, from here, and nothing is inline."""
+"""The content security policy of the dashboard: it loads files only from this server, and has no inline code."""
 
 HEADERS = {
     "content-security-policy": POLICY,
@@ -45,7 +45,7 @@ HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class PageFile:
-    """One file, with its headers."""
+    """The content of one file of the dashboard, with its media type and ETag."""
 
     body: bytes
     media_type: str
@@ -55,11 +55,12 @@ class PageFile:
 def load_page(
     folder: Path = FOLDER, root_path: str = "", *, secured: bool = False, issuer: str = ""
 ) -> dict[str, PageFile]:
-    """Return the files by name, read once: no other file is served, whatever a path names.
+    """Return the files of the dashboard by name. They are read once; no other file is served, whatever the path of a
+    request.
 
-    All addresses in the files are relative. With `root_path`, the addresses of the page itself are below that prefix,
-    so that the page also works at an address that does not end with a slash. `secured` tells the page that it has a
-    session, which may end; `issuer` names the issuer at which people log in, if there is one.
+    All addresses in the files are relative. With `root_path`, the addresses in index.html begin with that prefix, so
+    that the page also works at an address that does not end with a slash. `secured`: whether people must log in.
+    `issuer`: the name of the issuer at which they can log in; empty if there is none.
     """
     files = {}
     for path in sorted(folder.iterdir()):

@@ -1,5 +1,5 @@
-"""The cookies of logins by OpenID Connect: each carries one login that is under way, encrypted and authenticated, and
-is accepted for one answer of the issuer."""
+"""The cookies of logins by OpenID Connect: each stores one login in progress, encrypted and authenticated, and is
+accepted for one answer of the issuer."""
 
 from __future__ import annotations
 
@@ -14,31 +14,33 @@ from gateway_http.page import messages
 from gateway_http.page.oidc_flow import Flow, LoginRefused, is_same
 
 WITHIN = 600
-"""Seconds within which the answer of the issuer must come."""
+"""Seconds within which the issuer's answer must arrive."""
 
 MOST_USED = 10_000
-"""Answered logins whose cookie would still be accepted. Overflow rule: the oldest is forgotten; the issuer accepts a
-code only once, too."""
+"""Maximum number of finished logins that are remembered, so that their cookies are not accepted again. Overflow rule:
+the oldest is forgotten; the issuer accepts its code only once anyway."""
 
 COOKIE = "__Host-tron-login"
 PLAIN_COOKIE = "tron-login"
-"""The name without TLS, where browsers do not accept the other one."""
+"""The name of the login cookie without TLS, where browsers reject the prefix `__Host-`."""
 
 
 class FlowCookies:
-    """The cookies of one gateway; the key is new at each start, so a login ends at the gateway at which it began."""
+    """Creates and accepts the login cookies of one gateway. The key is new at each start, so a login must finish at the
+    gateway process that began it."""
 
     def __init__(self) -> None:
         self._fernet = Fernet(Fernet.generate_key())
         self._used: OrderedDict[str, float] = OrderedDict()
 
     def seal(self, flow: Flow, now: float) -> str:
-        """Return the value of the cookie of a login that begins now, in seconds since the epoch."""
+        """Return the value of the cookie for a login that begins at `now`, in seconds since the epoch."""
         return self._fernet.encrypt_at_time(json.dumps(asdict(flow)).encode(), int(now)).decode()
 
     def take(self, values: Sequence[str], state: str, now: float) -> Flow:
-        """Return the login of a cookie to which the answer of the issuer with this `state` belongs. It cannot be taken
-        again. Raises LoginRefused."""
+        """Return the login in a cookie, if it belongs to the issuer's answer with this `state`. Each login can be taken
+        only once. Raises LoginRefused if there is not exactly one valid cookie, or if the cookie belongs to another
+        login."""
         if len(values) != 1:
             raise LoginRefused(messages.NO_LOGIN)
         try:
@@ -59,13 +61,13 @@ class FlowCookies:
 
 
 def flow_cookie(value: str, *, tls: bool) -> str:
-    """Return the value of the header that gives a browser the cookie of its login; that takes it away, if the value is
-    empty. The answer of the issuer comes from another site, so the cookie is not SameSite=Strict."""
+    """Return the value of the Set-Cookie header for the login cookie. An empty value deletes the cookie. The cookie is
+    not SameSite=Strict, because the issuer's answer comes from another site."""
     age = WITHIN if value else 0
     secure = "; Secure" if tls else ""
     return f"{flow_cookie_name(tls=tls)}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}"
 
 
 def flow_cookie_name(*, tls: bool) -> str:
-    """Return the name of the cookie."""
+    """Return the name of the login cookie, with or without TLS."""
     return COOKIE if tls else PLAIN_COOKIE

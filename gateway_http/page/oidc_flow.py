@@ -1,7 +1,7 @@
-"""What a login by OpenID Connect sends, keeps and accepts (authorization code flow with PKCE: OpenID Connect Core 1.0,
-RFC 7636, RFC 9207). Pure: the caller draws the random texts, and brings the time.
+"""The requests and answers of a login by OpenID Connect (authorization code flow with PKCE: OpenID Connect Core 1.0,
+RFC 7636, RFC 9207). Pure: the caller supplies the random strings and the time.
 
-The registry verifies the ID token. Here it is checked that the token answers this login, and no other.
+The registry verifies the ID token. This module only checks that the token belongs to this login.
 """
 
 from __future__ import annotations
@@ -22,53 +22,55 @@ from grid_hosting.jwt_settings import checked_url
 from grid_hosting.oidc_settings import OidcSettings
 
 MOST_CODE = 4096
-"""Characters of an authorization code."""
+"""Maximum length of an authorization code, in characters."""
 
 MOST_URL = 2048
-"""Characters of the address of an endpoint."""
+"""Maximum length of an endpoint's URL, in characters."""
 
 
 class LoginRefused(Unauthenticated):
-    """A login does not go on. The text is a sentence for the person."""
+    """A login failed. The message is a sentence for the person who tried to log in."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """One login that is under way. Its cookie carries it, so nobody can fill the memory of the gateway with logins."""
+    """One login in progress. It is stored in a cookie of the browser, so that nobody can fill the gateway's memory with
+    logins."""
 
     state: str
-    """It must come back with the answer of the issuer: a page of others cannot know it."""
+    """A random string that must come back with the issuer's answer; pages of other sites cannot know it."""
     nonce: str = field(repr=False)
-    """It must be in the ID token."""
+    """A random string that the ID token must contain."""
     verifier: str = field(repr=False)
     """The secret of PKCE: only the browser that began the login can use the code."""
     former: tuple[str, ...] = ()
-    """The keys of the sessions that the browser had at the start; they end with the login. The answer of the issuer
-    comes without the cookie of a session, because another site has caused it."""
+    """The keys of the sessions that the browser had when the login began; they end when it succeeds. The issuer's
+    answer arrives without the session cookie, because another site caused the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """What an issuer says of itself."""
+    """The settings of an issuer, as its discovery document states them."""
 
     authorization_endpoint: str
     token_endpoint: str
     basic: bool
-    """Whether it takes the secret of a client by HTTP Basic, else in the form."""
+    """Whether the issuer accepts the client secret by HTTP Basic; otherwise the secret is sent in the form."""
     names_itself: bool
-    """Whether its answers have `iss` (RFC 9207)."""
+    """Whether the issuer's answers contain the parameter `iss` (RFC 9207)."""
 
 
 def read_provider(content: bytes, issuer: str) -> Provider:
-    """Return what the document of an issuer says. Raises ValueError that explains the mistake."""
+    """Return the settings in the discovery document of an issuer. Raises ValueError with the reason if the document is
+    invalid or belongs to another issuer."""
     found = read_object(content.decode("utf-8"))
     if found.get("issuer") != issuer:
-        raise ValueError(f"names another issuer ({shown(found.get('issuer'))}); [security.oidc] issuer must be equal")
+        raise ValueError(f"has the issuer {shown(found.get('issuer'))}, which differs from [security.oidc] issuer")
     endpoints = {}
     for name in ("authorization_endpoint", "token_endpoint"):
         url = found.get(name)
         if not isinstance(url, str) or len(url) > MOST_URL:
-            raise ValueError(f"has no usable {name}")
+            raise ValueError(f"has no valid {name}")
         try:
             endpoints[name] = checked_url(url)
         except ValueError as error:
@@ -80,7 +82,7 @@ def read_provider(content: bytes, issuer: str) -> Provider:
 
 
 def authorization_url(provider: Provider, settings: OidcSettings, flow: Flow, redirect_uri: str) -> str:
-    """Return the address at the issuer to which the browser goes."""
+    """Return the URL of the issuer to which the browser goes to log in."""
     challenge = base64.urlsafe_b64encode(hashlib.sha256(flow.verifier.encode()).digest()).rstrip(b"=").decode()
     asked = {
         "response_type": "code",
@@ -97,7 +99,8 @@ def authorization_url(provider: Provider, settings: OidcSettings, flow: Flow, re
 
 
 def read_code(answer: Mapping[str, Sequence[str]], provider: Provider, issuer: str) -> str:
-    """Return the code in the answer of an issuer to this login. Raises LoginRefused."""
+    """Return the authorization code in the issuer's answer. Raises LoginRefused if the answer comes from another
+    issuer, reports an error, or has no valid code."""
     named = answer.get("iss", ())
     if len(named) > 1 or any(each != issuer for each in named) or (provider.names_itself and not named):
         raise LoginRefused(messages.OTHER_LOGIN)
@@ -110,8 +113,9 @@ def read_code(answer: Mapping[str, Sequence[str]], provider: Provider, issuer: s
 
 
 def read_id_token(content: bytes, flow: Flow, settings: OidcSettings) -> str:
-    """Return the ID token in the answer of the token endpoint, if it answers this login. Its signature, its end and its
-    issuer are verified by the registry. Raises ValueError if there is none, and LoginRefused."""
+    """Return the ID token in the answer of the token endpoint. Raises ValueError if there is no readable token, and
+    LoginRefused if the token belongs to another login, client or issuer. The registry verifies the token's signature,
+    expiry and issuer."""
     token = read_object(content.decode("utf-8")).get("id_token")
     if not isinstance(token, str):
         raise ValueError("has no id_token")
@@ -130,7 +134,7 @@ def read_id_token(content: bytes, flow: Flow, settings: OidcSettings) -> str:
 
 
 def error_in(content: bytes) -> str:
-    """Return the error that a token endpoint names, fit to be shown; empty if it names none."""
+    """Return the OAuth error code in the answer of a token endpoint, safe to show; an empty string if there is none."""
     try:
         found = read_object(content.decode("utf-8")).get("error")
     except ValueError:
@@ -139,12 +143,13 @@ def error_in(content: bytes) -> str:
 
 
 def shown(text: Any) -> str:
-    """Return a text of others as a log and a page may show it: the codes of OAuth are short ASCII."""
+    """Return a received text in a form that is safe to show in a log and on a page: at most 200 characters of printable
+    ASCII. Other characters become `?`; a value that is not a string becomes `nothing`."""
     if not isinstance(text, str):
         return "nothing"
     return "".join(each if each.isascii() and each.isprintable() else "?" for each in text[:200])
 
 
 def is_same(one: str, other: str) -> bool:
-    """Compare in constant time."""
+    """Return whether two texts are equal; the comparison takes constant time."""
     return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))

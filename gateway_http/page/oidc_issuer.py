@@ -1,5 +1,5 @@
-"""The issuer at which people log in to the dashboard: where its endpoints are, and the exchange of a code for an ID
-token."""
+"""The issuer at which people log in to the dashboard: reads its discovery document, and exchanges authorization codes
+for ID tokens."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ from grid_hosting.start import StartError
 log = structlog.get_logger("gateway")
 
 FETCH_EVERY = 3600.0
-"""Seconds between two requests for the document of an issuer, which changes rarely."""
+"""Seconds between two reads of the discovery document, which changes rarely."""
 
 KEPT_FOR = 24 * 3600.0
-"""Seconds for which the document counts although it cannot be read."""
+"""Seconds for which the last discovery document is used if it can no longer be read."""
 
 MOST_DOCUMENT = 256 << 10
-"""Bytes of the document."""
+"""Maximum size of the discovery document, in bytes."""
 
 MOST_ANSWER = 64 << 10
-"""Bytes of the answer with the tokens."""
+"""Maximum size of the answer of the token endpoint, in bytes."""
 
 
 class OidcIssuer:
-    """One issuer. `run` keeps its document current: no request of a browser causes one for it."""
+    """One issuer of OpenID Connect. `run` keeps its discovery document current, so that requests of browsers never
+    cause a read of it."""
 
     def __init__(
         self, settings: OidcSettings, clock: Callable[[], float] = time.monotonic, http: IssuerHttp | None = None
     ) -> None:
-        """Raises StartError for the CA bundle, and for the file of the secret."""
+        """Raises StartError if the CA bundle, or the file with the client secret, cannot be used."""
         self.settings = settings
         settings.secret()
         self._http = http or IssuerHttp(settings.ca, CA)
@@ -47,22 +48,24 @@ class OidcIssuer:
 
     @property
     def name(self) -> str:
-        """The host of the issuer, by which people know it."""
+        """The host of the issuer, which the login button of the dashboard shows."""
         return urlsplit(self.settings.issuer).netloc
 
     @property
     def provider(self) -> Provider:
-        """What the issuer says of itself. Raises IssuerUnreachableError if that is not known."""
+        """The settings of the issuer from its discovery document. Raises IssuerUnreachableError if the document has not
+        been read for more than KEPT_FOR seconds."""
         if self._provider is None or self._clock() - self._read_at > KEPT_FOR:
             raise IssuerUnreachableError(f"{self._document} could not be read")
         return self._provider
 
     async def run(self) -> None:
-        """Read the document at once, and then every FETCH_EVERY seconds, until cancelled."""
+        """Read the discovery document at once, and then every FETCH_EVERY seconds, until cancelled."""
         await self._http.repeat(self.fetch, FETCH_EVERY)
 
     async def fetch(self) -> bool:
-        """Read the document once; return whether that was possible."""
+        """Read the discovery document once. Return whether it could be read and is valid; if not, the reason is
+        logged."""
         try:
             content = await self._http.get(self._document, MOST_DOCUMENT)
             self._provider = read_provider(content, self.settings.issuer)
@@ -75,8 +78,9 @@ class OidcIssuer:
         return True
 
     async def exchange(self, code: str, flow: Flow, redirect_uri: str) -> str:
-        """Return the ID token for a code. Raises LoginRefused if it does not answer this login, and
-        IssuerUnreachableError, whose reason is in the log, if the issuer does not do as it must."""
+        """Exchange an authorization code for an ID token. Raises LoginRefused if the issuer rejects the code or the
+        token does not belong to this login, and IssuerUnreachableError if the issuer does not answer correctly; the
+        reason is then logged."""
         try:
             token = await self._exchange(code, flow, redirect_uri)
         except (IssuerUnreachableError, StartError) as error:

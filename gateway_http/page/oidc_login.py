@@ -1,5 +1,5 @@
-"""The login of the dashboard at an issuer (OpenID Connect): the page sends the person to the issuer, and the browser
-comes back with a code, for which the issuer gives the gateway an ID token. From there on it is a login with a JWT."""
+"""The login to the dashboard at an issuer (OpenID Connect). The page sends the browser to the issuer, the browser comes
+back with a code, and the gateway exchanges the code for an ID token. The rest is a login with a JWT."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from grid_hosting.issuer_http import IssuerUnreachableError
 from grid_hosting.open_counts import OpenCounts
 
 PATH = "/session/oidc"
-"""POST begins a login; the issuer sends the browser back to the same address, with GET."""
+"""POST begins a login; the issuer then sends the browser back to the same path, with GET."""
 
 RANDOM_BYTES = 32
 MOST_OF_CLIENT = 8
-"""Answers of the issuer that are handled at the same time for one address. Overflow rule: a further one is refused
-before its code is used, so it can be sent again."""
+"""Maximum number of answers of the issuer that are processed at the same time for one client address. Overflow rule: a
+further one is refused before its code is used, so it can be sent again."""
 MOST_ANSWERS = 64
-"""The same, for all addresses: each takes a request to the issuer, which may be slow."""
+"""The same maximum for all addresses together: each answer causes a request to the issuer, which may be slow."""
 
 
 class OidcLogin:
-    """The logins of one gateway at one issuer."""
+    """Handles the logins of one gateway at one issuer."""
 
     def __init__(
         self,
@@ -52,8 +52,8 @@ class OidcLogin:
         root_path: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`rules`: those of the port; `need`: what the dashboard needs of a principal; `root_path`: the prefix under
-        which a proxy serves the page; `clock`: seconds since the epoch."""
+        """`rules`: the HTTP rules of the port; `need`: what the dashboard requires of a principal; `root_path`: the
+        path prefix under which a proxy serves the page; `clock` returns seconds since the epoch."""
         self._authentication = authentication
         self._rules = rules
         self._need = need
@@ -64,12 +64,13 @@ class OidcLogin:
         self._answers = OpenCounts()
 
     def begin(self, request: Request) -> Response:
-        """Return the address at the issuer to which the page goes, and the cookie of the login. Raises PermissionDenied
-        if another page asks: it could replace the session of a person."""
+        """Begin a login: return the URL of the issuer to which the page goes, and set the login cookie. Raises
+        PermissionDenied if the request comes from another page, which could otherwise replace a person's session, and
+        Refused (503) if the issuer is unreachable."""
         scope = request.scope
         try:
             if not self._rules.is_own_page(headers_of(scope, READ), client_of(scope)):
-                raise PermissionDenied("only the page of this port may log in")
+                raise PermissionDenied("only the page of this port may begin a login")
         except PermissionDenied as error:
             self._authentication.count_refusal(scope, self._rules, f"POST {PATH}", error)
             raise
@@ -86,7 +87,7 @@ class OidcLogin:
         return SafeJSONResponse({"url": url}, headers=headers)
 
     async def answer(self, request: Request) -> Response:
-        """Take the answer of the issuer: open a session, or return a page that says why there is none."""
+        """Process the issuer's answer: open a session, or return a page that explains why the login failed."""
         peer = peer_of(request.scope, self._rules)
         block = client_block(peer)
         if self._answers.total >= MOST_ANSWERS or self._answers.of(block) >= MOST_OF_CLIENT:
@@ -128,12 +129,13 @@ class OidcLogin:
 
 
 def router(login: OidcLogin) -> APIRouter:
-    """Return the routes of PATH."""
+    """Return the routes POST and GET /session/oidc."""
     routes = APIRouter(tags=["session"])
 
     @routes.post(PATH)
     async def begin(request: Request) -> Any:
-        """Begin a login at the issuer: return its address, to which the page goes. For the page of this port only."""
+        """Begin a login at the issuer: return the URL of the issuer to which the page goes. Only the page of this port
+        may call this."""
         return login.begin(request)
 
     @routes.get(PATH, include_in_schema=False)

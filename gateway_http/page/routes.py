@@ -1,4 +1,4 @@
-"""The routes of the dashboard's files. The data of the dashboard comes from /v1."""
+"""The routes of the dashboard's files. The dashboard reads its data from /v1."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from gateway_http.page.files import HEADERS, load_page
 
 
 def router(root_path: str = "", *, secured: bool = False, issuer: str = "") -> APIRouter:
-    """Return the routes `/` and `/dashboard/...`; `root_path`: the prefix under which a proxy serves them; `secured`:
-    the page has to log in; `issuer`: the name of the issuer at which people may log in."""
+    """Return the routes `/` and `/dashboard/...`. `root_path`: the path prefix under which a proxy serves them;
+    `secured`: whether people must log in; `issuer`: the name of the issuer at which they can log in."""
     routes = APIRouter(include_in_schema=False)
     files = load_page(root_path=root_path, secured=secured, issuer=issuer)
 

@@ -1,4 +1,5 @@
-"""The login of the dashboard: a token is exchanged for the cookie of a session, which the page cannot read."""
+"""The login to the dashboard with a token, which is exchanged for a session cookie that scripts on the page cannot
+read."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ class Login(BaseModel):
 
 
 def router(authentication: HttpAuthentication, rules: HttpRules, need: Need) -> APIRouter:
-    """Return the routes `/session`. `rules`: those of the port; `need`: what the dashboard needs of a principal."""
+    """Return the routes `/session`. `rules`: the HTTP rules of the port; `need`: what the dashboard requires of a
+    principal."""
     routes = APIRouter(tags=["session"])
 
     def is_tls(request: Request) -> bool:
@@ -36,17 +38,17 @@ def router(authentication: HttpAuthentication, rules: HttpRules, need: Need) -> 
 
     @routes.get("/session")
     async def who(request: Request) -> dict[str, Any]:
-        """Return the caller, and whether it is a session that can be logged out."""
+        """Return the caller's principal and roles, and whether the caller has a session that can be logged out."""
         return _shown(request.scope[CALLER])
 
     @routes.post("/session")
     async def log_in(request: Request, body: Login) -> Response:
-        """Log in with a token: open a session, and set its cookie. The former session of the browser ends. For the page
-        of this port only."""
+        """Log in with a token: open a session, and set its cookie. The browser's former session ends. Only the page of
+        this port may call this."""
         peer = peer_of(request.scope, rules)
         try:
             if not rules.is_own_page(headers_of(request.scope, READ), client_of(request.scope)):
-                raise PermissionDenied("only the page of this port may log in; programs send Authorization: Bearer")
+                raise PermissionDenied("only this port's page may log in; a program must send Authorization: Bearer")
             former = map(key_of, session_numbers(request.scope, rules))
             number, caller, ended = await authentication.callers.log_in(body.token, peer, need, former)
         except (Unauthenticated, PermissionDenied) as error:
@@ -59,7 +61,7 @@ def router(authentication: HttpAuthentication, rules: HttpRules, need: Need) -> 
 
     @routes.delete("/session")
     async def log_out(request: Request) -> Response:
-        """End the session of the cookie, and its open streams."""
+        """End the caller's session and its open streams, and delete the cookie."""
         caller: Caller = request.scope[CALLER]
         if caller.session is not None:
             authentication.end(caller.session)

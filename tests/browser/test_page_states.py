@@ -129,7 +129,7 @@ def test_every_text_can_be_read_and_everything_has_a_name(
     if state == "detail":
         page.locator(row("Dir-Code")).click()
         expect(page.locator(".verdict")).to_have_text("It is down.")
-    expect(page.locator("#headline-text")).not_to_have_text("Waiting for the first snapshot")
+    expect(page.locator("#headline-text")).not_to_have_text("Waiting for data from the gateway")
     shoot(page, f"state-{state.replace(' ', '-')}-{'dark' if dark else 'light'}")
     assert page.evaluate(CONTRAST) == []
     assert page.evaluate(NAMES) == []

@@ -355,8 +355,10 @@ def test_the_page_says_when_tron_is_not_watching(grid: Grid, open_page: OpenPage
 
     grid.kill("tron")
     try:
-        expect(page.locator("#headline-text")).to_have_text("TRON is not watching", timeout=4000)
-        expect(page.locator("#tron-text")).to_contain_text("not watching")
+        expect(page.locator("#headline-text")).to_have_text(
+            "Liveness is unknown: TRON is not connected to the registry", timeout=4000
+        )
+        expect(page.locator("#tron-text")).to_contain_text("not connected to the registry")
         expect(page.locator(row("Architect"))).to_have_attribute("data-look", "unknown")
         assert seconds_of(page.locator(row("Architect")).locator(".c-beat").inner_text()) <= 2, "beats are still shown"
         shoot(page, "11-tron-not-watching")

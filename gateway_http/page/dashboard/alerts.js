@@ -11,23 +11,23 @@ import { serverTime } from "./state.js";
 const MOST_SHOWN = 100;
 const MOST_CHIPS = 5;
 
-// An orphan is notified of the same death: that is not shown twice.
+// An orphan is notified about the same failure, which is not shown twice.
 const { parent_down: _, ...ABOUT_ONE } = EVENT_TYPES;
 
 const TONES = { CRITICAL: "down", WARNING: "suspect", INFO: "ok" };
 
-/** The symbol, and the look, that go with an event. */
+/** The symbol and the look of an event. */
 export function signOf(event) {
   const look = event.type === "heartbeat_restored" ? "ok" : (TONES[event.severity] ?? "unknown");
   return { symbol: EVENT_TYPES[event.type]?.symbol ?? "event", look };
 }
 
-/** What happened, in words, without the name. */
+/** What happened in an event, in words, without the name of the service. */
 export function wordsFor(event) {
   return EVENT_TYPES[event.type]?.title ?? event.type.replaceAll("_", " ");
 }
 
-/** Run an action when a button is pressed; it is disabled meanwhile, and `problem` shows what went wrong. */
+/** Run an action when a button is pressed. The button is disabled until the action ends; `problem` shows what went wrong. */
 export function onPress(button, problem, action) {
   button.addEventListener("click", async () => {
     button.disabled = true;

@@ -1,13 +1,13 @@
-// Sentences for screen readers: changes, gathered, and no more often than one can listen. Pure.
+// Sentences for screen readers: changes are collected, and announced at most every few seconds. Pure.
 
 import { count, some } from "./format.js";
 
 /** Time between two announcements, in ms. */
 export const PAUSE = 5000;
 
-const VERBS = { DOWN: ["is down", "are down"], SUSPECT: ["is suspect", "are suspect"], ALIVE: ["is alive again", "are alive again"], UNKNOWN: ["is no longer judged", "are no longer judged"] };
+const VERBS = { DOWN: ["is down", "are down"], SUSPECT: ["is suspect", "are suspect"], ALIVE: ["is alive again", "are alive again"], UNKNOWN: ["now has unknown liveness", "now have unknown liveness"] };
 
-/** An announcer. `say(news, headline, now)` answers the sentence that is due, or "". */
+/** An announcer. `say(news, headline, now)` returns the text to announce now, or "". */
 export function createAnnouncer() {
   let waiting = new Map();
   let saidHeadline = null;

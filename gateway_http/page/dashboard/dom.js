@@ -1,4 +1,4 @@
-// The few things that every view does with the document. Text only ever goes in as text.
+// The functions with which every view changes the document. Texts are only ever inserted as text, not as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -38,7 +38,7 @@ export function makeSvg(tag, attributes = {}) {
   return element;
 }
 
-/** Set a text if it differs: an unchanged page costs no layout. */
+/** Set the text of an element if it differs, so that an unchanged page needs no layout. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -50,7 +50,7 @@ export function setAttribute(element, name, value) {
   } else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
 }
 
-/** Read or write what this browser remembers; if it may not, nothing is remembered. */
+/** Read or write settings in the storage of this browser; without storage, nothing is remembered. */
 export const memory = {
   get(key) {
     try {

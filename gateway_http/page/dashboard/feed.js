@@ -10,7 +10,7 @@ const LONGEST_WAIT = 5000;
 
 /**
  * Follow `/v1/stream` at `url`. `onMessage(kind, text, cursor)` gets each message, as the text of its JSON and the cursor to resume
- * from; `onBroken()` each break. Returns {check, close}: `check(now)` is to be called now and then, and at once when the page
+ * from; `onBroken()` each break. Returns {check, close}: `check(now)` must be called regularly, and at once when the page
  * wakes.
  */
 export function follow(url, { onMessage, onBroken, now = Date.now, random = Math.random }) {
@@ -64,12 +64,12 @@ export function follow(url, { onMessage, onBroken, now = Date.now, random = Math
 
 let unauthorized = () => {};
 
-/** Call `action` when the gateway answers that nobody is logged in. */
+/** Set the function to call when the gateway answers that nobody is logged in (401). */
 export function onUnauthorized(action) {
   unauthorized = action;
 }
 
-/** Ask one of the gateway's JSON endpoints. Answers {ok, status, body}; status 0 if there was no answer. */
+/** Request one of the gateway's JSON endpoints. Returns {ok, status, body}; the status is 0 if there was no answer. */
 export async function ask(url, options = {}) {
   try {
     const response = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(8000), ...options });
@@ -81,7 +81,7 @@ export async function ask(url, options = {}) {
   }
 }
 
-/** Send a JSON object; answers as `ask`. */
+/** Send a JSON object by POST; returns the same as `ask`. */
 export function send(url, body) {
   return ask(url, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
 }

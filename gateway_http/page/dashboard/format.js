@@ -1,6 +1,6 @@
 // Formats moments, numbers and states as text. Pure: it knows neither the document nor the clock.
 
-/** What a row can look like, worst first: a word, the symbol of index.html that goes with it, how much it matters. */
+/** The looks of a row, worst first: a title, the symbol of index.html, and a weight that is greater for worse looks. */
 export const LOOKS = {
   down: { title: "Down", symbol: "down", weight: 6 },
   gone: { title: "Deregistered", symbol: "gone", weight: 5 },
@@ -12,7 +12,7 @@ export const LOOKS = {
 
 const CAUSES = { DISCONNECTED: "stream broke", SILENT: "silent", STALLED: "no progress" };
 
-/** The cause of a verdict as text; empty for none. */
+/** The cause of a verdict as text; empty if there is none. */
 export function causeWord(cause) {
   return cause ? (CAUSES[cause] ?? cause.toLowerCase()) : "";
 }
@@ -33,21 +33,21 @@ export function ageWord(milliseconds) {
   return `${Math.floor(hours / 24)} d`;
 }
 
-/** A length of time in milliseconds that does not tick: "250 ms", "2.5 s", "30 s", "5 min". */
+/** A fixed length of time in milliseconds as text: "250 ms", "2.5 s", "30 s", "5 min". */
 export function spanWord(milliseconds) {
   if (milliseconds < 1000) return `${Math.round(milliseconds)} ms`;
   if (milliseconds < 10_000) return `${trim(milliseconds / 1000, 1)} s`;
   return ageWord(milliseconds);
 }
 
-/** The time of day of a moment, to the second; the date too if it is not the day of `now`. */
+/** The time of day of a moment, to the second; also the date if it is not on the same day as `now`. */
 export function clockWord(moment, now, locale = undefined, timeZone = undefined) {
   const day = (each) => new Date(each).toLocaleDateString(locale, { timeZone });
   const time = new Date(moment).toLocaleTimeString(locale, { hour12: false, timeZone });
   return day(moment) === day(now) ? time : `${day(moment)} ${time}`;
 }
 
-/** A figure with at most three digits that matter, or a dash if there is none. */
+/** A figure with at most three significant digits, or a dash if there is none. */
 export function figure(value, unit = "") {
   if (typeof value !== "number" || !Number.isFinite(value)) return "–";
   const size = Math.abs(value);
@@ -61,7 +61,7 @@ export function count(number, one, many = `${one}s`) {
   return `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 }
 
-/** Names in a sentence: the first few, and how many more. */
+/** Names for a sentence: the first few, and the number of the others. */
 export function some(names, limit = 3) {
   const shown = names.slice(0, limit).map((name) => shorten(name, 40));
   const more = names.length - shown.length;

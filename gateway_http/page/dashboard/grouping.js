@@ -34,7 +34,7 @@ const BY_NAME = [
 // As a word of its own: "Electron Builder" is not TRON.
 const TRON = /(^|[^a-z])tron([^a-z]|$)/;
 
-/** The key of the group for what a service declared: `name`, and the labels `tier` and `agent_role`. */
+/** The key of the group of a service, from its name and its labels `tier` and `agent_role`. */
 export function groupOf({ name, tier, agent_role: role }) {
   if (word(tier) === "core") return "core";
   const labelled = BY_WORD.get(word(role)) ?? BY_WORD.get(word(tier));

@@ -1,10 +1,10 @@
-// The hierarchy of the services: groups, parents and children, and services that were removed lately. Derived from the state,
+// The hierarchy of the services: groups, parents and children, and services that were removed recently. Derived from the state,
 // and cached until its structure changes.
 
 import { groupOf } from "./grouping.js";
 import { serverTime } from "./state.js";
 
-/** How long a deregistered service stays on the page. */
+/** How long a deregistered service stays on the page, in ms. */
 export const GONE_FOR = 30 * 60_000;
 
 const order = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
@@ -14,7 +14,7 @@ export function byName(one, other) {
   return order.compare(one.name, other.name) || (one.id < other.id ? -1 : one.id > other.id ? 1 : 0);
 }
 
-/** The rows by key of their group, each by name, with those deregistered recently; groups without rows are not in it. */
+/** The rows of each group, by the key of the group and sorted by name, with services deregistered recently. Empty groups are left out. */
 export function rowsByGroup(state, now) {
   const tombs = tombstones(state, now);
   const index = indexOf(state);
@@ -42,14 +42,14 @@ export function childrenOf(state, id) {
   return indexOf(state).children.get(id) ?? [];
 }
 
-/** The row that a word names, by id or by unique name; never `self`. */
+/** The row with this id, or with this name if the name is unique; never `self`. */
 export function resolve(state, word, self) {
   if (!word) return undefined;
   const id = state.rows.has(word) ? word : indexOf(state).names.get(word);
   return id === undefined || id === null || id === self?.id ? undefined : state.rows.get(id);
 }
 
-/** Services that were deregistered recently and are not back, as rows marked `gone`; the newest first. */
+/** Services that were deregistered recently and have not come back, as rows marked `gone`; the newest first. */
 export function tombstones(state, now) {
   const oldest = serverTime(state, now) - GONE_FOR;
   const last = new Map();

@@ -1,9 +1,9 @@
-// The past of one service as a row of slots, from what the event log and its record say. What was not observed is shown
-// as that: it is neither up nor down.
+// The past of one service as a row of slots, from the event log and from the record of the service. Times in which liveness was
+// not observed are shown as such, neither up nor down.
 
 import { typesThat } from "./event_types.js";
 
-/** What a slot can be, in the order in which one wins over another in the same slot. */
+/** The states of a slot. If several occur in one slot, the last one in this list is shown. */
 export const STATES = ["none", "unseen", "alive", "gone", "suspect", "down"];
 
 const JUDGEMENTS = typesThat((type) => type.suspicion || type.failure).add("heartbeat_restored");
@@ -38,7 +38,7 @@ export function slotsOf({ row, events: all, gaps, covered, now, slots, slotLengt
   return states;
 }
 
-/** One sentence about a row of slots, for screen readers. */
+/** A sentence that describes a row of slots, for screen readers. */
 export function sentenceOf(states, slotLength) {
   const minutes = (states.length * slotLength) / 60_000;
   const parts = [];
@@ -54,7 +54,7 @@ export function sentenceOf(states, slotLength) {
   const known = states.filter((each) => each !== "none").length;
   const over = `Last ${Number(minutes.toFixed(1))} min in ${states.length} slots`;
   if (known === 0) return `${over}: not registered`;
-  return `${over}: ${parts.length > 0 ? parts.join(", ") : "alive throughout"}${known < states.length ? ", registered for part of it" : ""}`;
+  return `${over}: ${parts.length > 0 ? parts.join(", ") : "alive throughout"}${known < states.length ? ", registered for only part of this time" : ""}`;
 }
 
 // The judgements among the events, each once: an escalated alert is in the log once for each recipient.

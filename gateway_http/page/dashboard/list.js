@@ -18,11 +18,11 @@ const COLUMNS = [
   ["queue", "Queue"],
   ["load", "Load"],
   ["lag", "Loop lag"],
-  ["says", "Says"],
+  ["says", "Message"],
 ];
 const SLOT = 4;
 
-/** The list. `open(id)` is called for the service that was chosen; `toggle(group)` folds a group. */
+/** The list of services. `open(id)` is called for the service that was chosen; `toggle(group)` folds or unfolds a group. */
 export function createList({ open, toggle }) {
   const scroller = byId("scroller");
   const rows = byId("rows");
@@ -262,7 +262,7 @@ export function makeMeter() {
   };
 }
 
-/** Let an element say once that it changed. */
+/** Highlight an element once, because it changed. */
 export function flash(element) {
   element.classList.remove("flash");
   void element.offsetWidth; // restarts the animation

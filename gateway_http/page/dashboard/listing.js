@@ -1,4 +1,4 @@
-// The list of services as lines: groups, and the rows in them that are wanted. Pure.
+// The list of services as lines: groups, and the rows in them that match the search. Pure.
 
 import { GROUPS } from "./grouping.js";
 import { rowsByGroup } from "./hierarchy.js";
@@ -35,12 +35,12 @@ export function linesOf(state, { words, only, folded }, now) {
   return lines;
 }
 
-/** The search text, as the words that must all match. */
+/** The words of the search text, all of which must match. */
 export function wordsOf(query) {
   return query.toLowerCase().split(/\s+/).filter((word) => word !== "");
 }
 
-/** The place of each line in px, and the whole height as one number more. */
+/** The offset of each line in px, followed by the height of the whole list. */
 export function offsetsOf(lines, groupHeight, rowHeight) {
   const offsets = new Float64Array(lines.length + 1);
   for (let at = 0; at < lines.length; at += 1) offsets[at + 1] = offsets[at] + (lines[at].group === undefined ? rowHeight : groupHeight);

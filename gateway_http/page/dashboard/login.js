@@ -5,12 +5,12 @@ import { byId, setAttribute, setText } from "./dom.js";
 import { ask, onUnauthorized, send } from "./feed.js";
 import * as messages from "./messages.js";
 
-/** Time between two attempts to learn whether there is a session, in ms. */
+/** Time between two requests for the session, in ms, while the gateway does not answer. */
 const AGAIN = 2000;
 
 /**
- * Wait until somebody is logged in; `url` is where the session is. Returns `check`, which is to be called when a stream breaks: it
- * may have ended with its session.
+ * Wait until somebody is logged in; `url` is where the session is. Returns `check`, which must be called when a stream breaks,
+ * because the session may have ended.
  */
 export async function logIn(url) {
   // Tabs share the cookie, so all of them change together.
@@ -54,7 +54,7 @@ async function known(url) {
   }
 }
 
-/** Show the form until a token was accepted. Answers the caller. */
+/** Show the login form until a token was accepted. Returns the caller. */
 function fillIn(url) {
   const [section, form, token, problem] = ["login", "login-form", "token", "login-problem"].map(byId);
   const others = [...document.body.children].filter((each) => each !== section);
@@ -90,7 +90,7 @@ function fillIn(url) {
   });
 }
 
-/** Show the button of the issuer, if there is one. It leads away; the page is loaded again after the login. */
+/** Show the button of the issuer, if there is one. It leads to another site; the page is loaded again after the login. */
 function offerIssuer(url, explain) {
   const issuer = document.documentElement.dataset.issuer;
   if (issuer === undefined) return;

@@ -7,15 +7,15 @@ import { broke, createState, receive, takeHistory, takeOpen, woke } from "./stat
 import { followTogether } from "./tabs.js";
 import { createView } from "./view.js";
 
-/** A message may bring news about acknowledgements; they are asked for together, this much later (ms). */
+/** Delay in ms after a message that may concern acknowledgements, so that one request covers several messages. */
 const GATHER = 400;
-/** How often it is asked again whether open alerts were acknowledged elsewhere (ms). */
+/** Time in ms between two requests whether open alerts were acknowledged elsewhere. */
 const ASK_OPEN_EVERY = 5000;
 
 /** An address of the gateway, wherever a proxy serves it: this module is in /dashboard/ below its root. */
 const at = (path) => new URL(`../${path}`, import.meta.url).href;
 
-/** Whether the session goes on; nothing without authentication. */
+/** Checks whether the session is still open; does nothing without authentication. */
 const checkSession = document.documentElement.dataset.secured === "true" ? await logIn(at("session")) : () => {};
 
 const state = createState(Date.now());
@@ -82,7 +82,7 @@ function askOpenSoon() {
   }, GATHER);
 }
 
-/** Acknowledge an alert for all its recipients. Answers what went wrong, or nothing; like those below. */
+/** Acknowledge an alert for all its recipients. Returns what went wrong, or undefined; so do the functions below. */
 async function acknowledge(event) {
   const problem = await sendAcknowledgement({ alert_id: event.id });
   if (problem === undefined) state.openAlerts.delete(event.id);

@@ -1,50 +1,50 @@
-// The sentences of the page, in one place, so that they can be edited as text. Pure. Labels of parts that never change are in
-// index.html; moments, numbers and single states are written by format.js; what an event is called is in event_types.js.
+// The sentences of the page, in one place, so that they can be edited as text. Pure. Labels that never change are in
+// index.html; format.js writes moments, numbers and states; event_types.js has the names of events.
 
 import { causeWord, count, some } from "./format.js";
 
 export const GATEWAY_SILENT = "The gateway does not answer.";
 export const NOTHING_RECEIVED = "No data has been received yet.";
 export const TRON_UNREACHABLE = "TRON cannot be reached right now.";
-export const TRON_KNOWS_NONE = "TRON does not know this service.";
-export const NOT_REGISTERED = "This service is not registered now.";
+export const TRON_KNOWS_NONE = "TRON has no data about this service.";
+export const NOT_REGISTERED = "This service is not registered at the moment.";
 export const ASKING_TRON = "Asking TRON …";
-export const NO_MATCH = "No service matches.";
+export const NO_MATCH = "No service matches the search.";
 export const NO_SERVICES = "No services are registered yet.";
 export const FOLDED = "Some branches are folded; services in trouble are always shown.";
 
-/** A request that the gateway refused. */
+/** The gateway refused a request; `status` is the HTTP status. */
 export const refused = (status) => `The gateway refused the request (${status}).`;
 
-/** The button that leads to the login of an issuer. */
+/** The text of the button that leads to the login at an issuer. */
 export const logInWith = (issuer) => `Log in with ${issuer}`;
 
-/** Why a login failed, in the words of the gateway. */
+/** Why a login failed: the text of the gateway, as a sentence. */
 export const notLoggedIn = (said) => `${said.charAt(0).toUpperCase()}${said.slice(1)}${said.endsWith(".") ? "" : "."}`;
 
-/** The roles of the caller. */
+/** The roles of the person or program that is logged in. */
 export const rolesOf = (roles) => (roles.length === 0 ? "no roles" : `${roles.length === 1 ? "role" : "roles"}: ${roles.join(", ")}`);
 
-/** How many alerts are not acknowledged. */
+/** The number of alerts that are not acknowledged. */
 export const openAlerts = (number) => (number > 0 ? `${count(number, "alert is", "alerts are")} not acknowledged` : "All alerts are acknowledged");
 
 /** The recipient of an alert; `name` is empty if there was none. */
 export const recipient = (name, escalated) => (name === "" ? "no recipient" : `${escalated ? "escalated to" : "to"} ${name}`);
 
-/** Why an alert was not sent at once. */
+/** The reason for which an alert was not sent at once. */
 export const heldBack = (reason) => `held back: ${reason}`;
 
-/** The services of an alert that are below the one that it names. */
-export const below = (number) => `, and ${number.toLocaleString("en")} below it`;
+/** The number of failed services that are below the one that an alert is about. */
+export const below = (number) => `, and ${count(number, "service")} below it`;
 
 // --- the headline ---
 
-export const LOADING = { tone: "loading", text: "Waiting for the first snapshot", detail: NOTHING_RECEIVED };
+export const LOADING = { tone: "loading", text: "Waiting for data from the gateway", detail: NOTHING_RECEIVED };
 
 export const TRON_AWAY = {
   tone: "unknown",
-  text: "TRON is not watching",
-  detail: "Liveness is not being evaluated; no service can be shown as healthy. Heartbeats are still shown as they arrive.",
+  text: "Liveness is unknown: TRON is not connected to the registry",
+  detail: "Check that TRON is running and can reach the registry. Until then no service is shown as healthy; heartbeats are still shown as they arrive.",
 };
 
 export const GUARD = {
@@ -53,10 +53,10 @@ export const GUARD = {
   detail: "The mass-failure guard is active: verdicts are held back, and no service is deregistered.",
 };
 
-/** The page is not live: `what` is "registry" or "gateway"; `ago` since when, `at` the time of what is shown, or null. */
+/** The page is not live: `what` is unreachable ("registry" or "gateway"), `ago` is for how long, `at` the time of the shown data, or null. */
 export function notLive(what, ago, at) {
   const text = what === "registry" ? "Not live: the registry is unreachable" : "Not live: the connection to the gateway is lost";
-  const detail = at === null ? `For ${ago}. ${NOTHING_RECEIVED}` : `For ${ago}. Showing data from ${at}; the current state is unknown.`;
+  const detail = at === null ? `Not live for ${ago}. ${NOTHING_RECEIVED}` : `Not live for ${ago}. Showing data from ${at}; the current state is unknown.`;
   return { tone: "unknown", text, detail };
 }
 
@@ -64,17 +64,17 @@ export function notLive(what, ago, at) {
 export function lost(names, when, cause, registered) {
   const moment = cause === "" ? when : `${when} (${cause})`;
   const said = names.length === 1 ? `The service was deregistered at ${moment}` : `The last service was deregistered at ${moment}`;
-  const others = registered === 1 ? "The one registered service is" : `All ${registered.toLocaleString("en")} registered services are`;
+  const others = registered === 1 ? "The only registered service is" : `All ${registered.toLocaleString("en")} registered services are`;
   const rest = registered === 0 ? "" : ` ${others} alive.`;
   return { tone: "alarm", text: `${some(names)} ${names.length === 1 ? "was" : "were"} lost`, detail: `${said}; no operator has acknowledged the loss of ${names.length === 1 ? "this service" : "these services"}.${rest}` };
 }
 
-/** The same while something else is in trouble. */
+/** The names of lost services, for a headline about other services in trouble. */
 export const alsoLost = (names) => (names.length === 0 ? "" : `Lost: ${some(names)}`);
 
-/** Services are down; `suspect` more are suspect. */
+/** Services are down, and `suspect` others are suspect. */
 export function down(number, names, suspect, also) {
-  const more = suspect > 0 ? `; ${suspect.toLocaleString("en")} more suspect` : "";
+  const more = suspect > 0 ? `; ${count(suspect, "more is", "more are")} suspect` : "";
   return { tone: "alarm", text: `${count(number, "service is", "services are")} down`, detail: joined(`${some(names)}${more}`, also) };
 }
 
@@ -92,7 +92,7 @@ export const EMPTY = { tone: "ok", text: "No services yet", detail: "A service a
 
 /** All services are alive; `attention` of them need attention, `gone` were deregistered recently. */
 export function alive(number, attention, gone) {
-  const text = number === 1 ? "The one service is alive" : `All ${number.toLocaleString("en")} services are alive`;
+  const text = number === 1 ? "The only service is alive" : `All ${number.toLocaleString("en")} services are alive`;
   const asking = attention > 0 ? `${count(attention, "service needs", "services need")} attention.` : "";
   const removed = gone > 0 ? `${count(gone, "service was", "services were")} deregistered recently.` : "";
   return { tone: gone > 0 ? "attention" : "ok", text, detail: `${asking} ${removed}`.trim() };
@@ -102,7 +102,7 @@ const joined = (...parts) => parts.filter((part) => part !== "").join(". ");
 
 // --- bars and notes ---
 
-/** What TRON does, for the bar; `tron` is that of `tronState`. */
+/** What TRON does, for the TRON bar; `tron` is a value of `tronState`. */
 export function tronBar(tron, all, trouble) {
   const watching = `watching ${count(all, "service")}${trouble > 0 ? `, ${trouble.toLocaleString("en")} in trouble` : ""}`;
   switch (tron) {
@@ -113,7 +113,7 @@ export function tronBar(tron, all, trouble) {
     case "mute":
       return `${watching}, but not answering requests`;
     case "away":
-      return "not watching, so liveness is unknown";
+      return "not connected to the registry, so liveness is unknown";
     case "lost":
       return "status unknown, because this page is not live";
     default:
@@ -121,7 +121,7 @@ export function tronBar(tron, all, trouble) {
   }
 }
 
-/** Whether the page is live, by `level` of `freshness`; `ago` since when it is not. */
+/** Whether the page is live; `level` is that of `freshness`, `ago` is for how long the page has not been live. */
 export function pulse(level, ago) {
   switch (level) {
     case "live":
@@ -135,14 +135,14 @@ export function pulse(level, ago) {
   }
 }
 
-/** Below a parent that was notified. */
+/** The note at a parent that was notified about failed children. */
 export const notifiedAbout = (names) => `was notified about ${some(names, 1)}`;
 
-/** Below a service that was deregistered. */
+/** The note at a service that was deregistered. */
 export const deregisteredAgo = (ago) => `deregistered ${ago} ago`;
 
-/** Below a service in trouble; `ago` is null if it was never heard. */
+/** The note at a service in trouble; `ago` is null if it never sent a heartbeat. */
 export const silentFor = (ago, cause) => (ago === null ? causeWord(cause) : `No heartbeat for ${ago}`);
 
-/** Below a folded branch. */
-export const troubleBelow = (number) => `${count(number, "service")} in trouble below`;
+/** The note at a folded branch of the tree. */
+export const troubleBelow = (number) => `${count(number, "service")} in trouble below this one`;

@@ -1,4 +1,4 @@
-// Everything about one service, and TRON's own explanation of why it is in this state.
+// The panel with all data about one service, and TRON's explanation of its state.
 
 import { signOf, wordsFor } from "./alerts.js";
 import { byId, make, setAttribute, setSymbol, setText, symbol } from "./dom.js";
@@ -14,8 +14,8 @@ const MOST_EVENTS = 12;
 const MOST_CHILDREN = 30;
 
 /**
- * The panel. `explain(id)` answers {ok, status, body} of `/v1/explain`; `open(id)` shows another service; `onClose()` is called
- * when it was closed by its reader.
+ * The panel. `explain(id)` returns {ok, status, body} of `/v1/explain`; `open(id)` shows another service; `onClose()` is called
+ * when the user has closed the panel.
  */
 export function createPanel({ explain, open, onClose }) {
   const panel = byId("detail");
@@ -223,7 +223,7 @@ function reasonFor({ status, body }) {
 
 function deadlineWord(seconds) {
   if (seconds >= 0) return `in ${spanWord(Math.ceil(seconds) * 1000)}`;
-  return seconds > -2 ? "now" : `${ageWord(-seconds * 1000)} ago, held back`;
+  return seconds > -2 ? "now" : `was due ${ageWord(-seconds * 1000)} ago, but is held back`;
 }
 
 function fillPairs(list, pairs) {

@@ -1,5 +1,5 @@
-// Selects from the state what the views show: whether the page is live, how each service is, which parent is notified about
-// which child, and the headline. Pure.
+// Selects the data for the views from the state: whether the page is live, the look of each service, which parents are notified
+// about which children, and the headline. Pure.
 
 import { typesThat } from "./event_types.js";
 import { ageWord, causeWord, clockWord, statusWord } from "./format.js";
@@ -9,9 +9,9 @@ import { serverTime, tronState } from "./state.js";
 
 /** The gateway sends a message at least every 5 s; after this long without one the page is not live. */
 export const QUIET_AFTER = 12_000;
-/** How long a broken connection is not yet shown as lost: most come back at once. */
+/** Time in ms before a broken connection is shown as lost, because most connections come back at once. */
 export const LOST_AFTER = 3000;
-/** How long an alert about a deregistered service is drawn. */
+/** How long an alert about a deregistered service is drawn, in ms. */
 const DRAWN_FOR = 60_000;
 
 const ATTENTION = new Set(["degraded", "blocked", "waiting_approval", "error", "down"]);
@@ -39,7 +39,7 @@ export function freshness(state, now) {
   return { level: state.loaded ? "live" : "loading", what: null, since: state.loaded ? now : state.openedAt };
 }
 
-/** Whether a judgement may be shown as true: the page is live, or was a moment ago. */
+/** Whether verdicts may be shown as current: the page is live, or was live a moment ago. */
 export function isSure(state, now) {
   const { level } = freshness(state, now);
   return level === "live" || level === "waiting";
@@ -55,7 +55,7 @@ export function lookOf(row, sure) {
   return "unknown";
 }
 
-/** The word beside the symbol; with `maintenance` while an operator holds its notices. */
+/** The word beside the symbol of a row; with `maintenance` while an operator holds the alerts about the service. */
 export function wordOf(row, look) {
   const word = judgementOf(row, look);
   return row.maintained && look !== "gone" ? `${word}, maintenance` : word;
@@ -63,7 +63,7 @@ export function wordOf(row, look) {
 
 function judgementOf(row, look) {
   if (look === "ok") return statusWord(row.status);
-  if (look === "attention") return row.status === "error" || row.status === "down" ? `says ${row.status}` : statusWord(row.status);
+  if (look === "attention") return row.status === "error" || row.status === "down" ? `reports ${row.status}` : statusWord(row.status);
   if (look === "gone") return "deregistered";
   if (look === "unknown") {
     const last = row.known?.liveness ?? "";
@@ -73,7 +73,7 @@ function judgementOf(row, look) {
   return cause === "" ? look : `${look}, ${cause}`;
 }
 
-/** How many rows look how, by key of LOOKS, and `all`; those deregistered are not part of `all`. */
+/** The number of rows with each look, by key of LOOKS, and of `all` rows; deregistered services do not count in `all`. */
 export function counts(state, now) {
   const sure = isSure(state, now);
   const result = { all: state.rows.size, ok: 0, attention: 0, suspect: 0, down: 0, unknown: 0, gone: tombstones(state, now).length };
@@ -81,7 +81,7 @@ export function counts(state, now) {
   return result;
 }
 
-/** Whether a row has every one of some lower-case words in what it is, says, or looks like. */
+/** Whether each of these lower-case words occurs in the data, the message or the state of a row. */
 export function matches(row, words, look) {
   return words.every((word) => row.haystack.includes(word) || wordOf(row, look).includes(word) || (row.message ?? "").toLowerCase().includes(word));
 }
@@ -117,7 +117,7 @@ function recipients(state, row) {
   return parent === undefined ? [] : [parent];
 }
 
-/** Whether a newer event has overtaken an alert: its service recovered, or the suspicion became a death. */
+/** Whether a newer event has made an alert obsolete: its service recovered, or the suspected service is now down. */
 export function isOver(state, event) {
   const later = (state.eventsAbout.get(event.service) ?? []).filter((each) => each.seq > event.seq);
   if (OVER_ONCE_ALIVE.has(event.type)) {
@@ -126,7 +126,7 @@ export function isOver(state, event) {
   return SUSPICIONS.has(event.type) && later.some((each) => each.type === "service_down");
 }
 
-/** The newest event about each service that is of these types, the newest first, at most `most`. */
+/** The newest event of these types about each service, the newest first, at most `most` events. */
 export function latest(state, types, most) {
   const found = new Map();
   for (let at = state.events.length - 1; at >= 0 && found.size < most; at -= 1) {
@@ -136,7 +136,7 @@ export function latest(state, types, most) {
   return [...found.values()];
 }
 
-/** The state of it all: {tone, text, detail}; tone is ok, attention, alarm, unknown or loading. */
+/** The headline about the whole system: {tone, text, detail}; tone is ok, attention, alarm, unknown or loading. */
 export function headline(state, now) {
   const fresh = freshness(state, now);
   if (fresh.level === "loading") return messages.LOADING;

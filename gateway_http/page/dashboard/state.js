@@ -1,4 +1,4 @@
-// What the page knows. Values and rules only: no document, no connection, no clock; `now` is the browser's time in ms.
+// The data that the page has received, and the rules that change it: no document, no connection, no clock; `now` is the browser's time in ms.
 //
 // A row is one service, an event one line of the log (translate.js). `version` grows with each message, `structure` when rows
 // came, went, or moved; what is derived from the rows is cached until then.
@@ -11,13 +11,13 @@ const MOST_DEPARTED = 500;
 const MOST_NEWS = 100;
 const MOST_GAPS = 200;
 
-/** A clock that differs by more than this was set, not delayed. */
+/** A clock that differs by more than this many ms was set; a smaller difference is a delay. */
 const CLOCK_SET = 5000;
 
-/** What moves a row to another place, as opposed to what changes in its place. */
+/** The fields of a row that determine its place on the page. */
 const PLACES = ["name", "parent", "group"];
 
-/** A page that has heard nothing yet. `now`: when it was opened. */
+/** The state of a page that has received nothing yet. `now`: when the page was opened. */
 export function createState(now) {
   return {
     rows: new Map(),
@@ -45,7 +45,7 @@ export function createState(now) {
   };
 }
 
-/** Take one message of `/v1/stream`. Returns what else must be asked for: "history", or nothing. */
+/** Process one message of `/v1/stream`. Returns what must be requested because of it: "history", "alerts", or undefined. */
 export function receive(state, kind, message, now) {
   state.heardAt = now;
   state.brokenAt = null;
@@ -72,7 +72,7 @@ export function receive(state, kind, message, now) {
   }
 }
 
-/** Take the history: events, since when they are complete, when liveness was not observed, and what is not acknowledged. */
+/** Store the history: events, the time since which they are complete, the periods in which liveness was not observed, and open alerts. */
 export function takeHistory(state, { events, covered, gaps, open, lost }, now) {
   addEvents(state, events.map(toEvent));
   state.covered = Date.parse(covered) || now;
@@ -82,8 +82,8 @@ export function takeHistory(state, { events, covered, gaps, open, lost }, now) {
 }
 
 /**
- * Take the ids of the open alerts, and the services that were lost and are not acknowledged;
- * about events after `asOf` the lists may say nothing yet.
+ * Store the ids of the open alerts, and the lost services whose loss is not acknowledged.
+ * The lists may not contain events after `asOf` yet.
  */
 export function takeOpen(state, { open, lost }, asOf) {
   state.openAlerts = new Set(open);
@@ -92,14 +92,14 @@ export function takeOpen(state, { open, lost }, asOf) {
   state.version += 1;
 }
 
-/** The connection broke; nothing is known to be true from here on. */
+/** Record that the connection broke: from now on the current state is unknown. */
 export function broke(state, now) {
   state.brokenAt ??= now;
   keepGaps(state, now);
   state.version += 1;
 }
 
-/** The page was not looked at and let go; now it is, and what it missed is on its way. */
+/** Record that the page is visible again after it closed its stream; the missed messages will arrive soon. */
 export function woke(state, now) {
   state.heardAt = Math.max(state.heardAt, now);
 }
@@ -109,7 +109,7 @@ export function serverTime(state, now) {
   return now + (state.offset ?? 0);
 }
 
-/** What TRON does: "watching", "guard" (judgement is held back), "mute" (it judges, but does not answer), or "away". */
+/** What TRON does: "watching", "guard" (verdicts are held back), "mute" (it issues verdicts, but does not answer requests), or "away". */
 export function tronState(state) {
   if (state.tron.watching) return state.tron.guard ? "guard" : "watching";
   if (state.tron.reachable) return "away";
@@ -118,7 +118,7 @@ export function tronState(state) {
   return "away";
 }
 
-/** The changes of judgement since the last call, as {id, name, from, to}; at most a hundred. */
+/** The changes of liveness since the last call, as {id, name, from, to}; at most a hundred. */
 export function takeNews(state) {
   const { news } = state;
   state.news = [];

@@ -7,20 +7,20 @@
 
 import { ask, follow } from "./feed.js";
 
-/** Time in which a leader answers a tab that asks for one, in ms. */
+/** Time in ms within which the leader answers a tab that asks whether there is a leader. */
 const ANSWER = 60;
-/** Time without a word of the leader until another tab leads, in ms. A leader says something every second. */
+/** Time in ms without a message of the leader after which another tab leads. A leader sends a message every second. */
 const SILENT = 3000;
 const SAY_EVERY = 1000;
-/** Time between two attempts to read the fleet, in ms. */
+/** Time between two attempts to read the list of services, in ms. */
 const AGAIN = 1000;
-/** Messages that wait for the fleet to be read. Overflow rule: the fleet is read again. */
+/** Maximum number of messages that wait until the list of services is read. Overflow rule: the list is read again. */
 const MOST_WAITING = 2000;
 
 /**
  * Follow the gateway at `root` (/v1/) together with the other tabs. `onMessage(kind, data)` gets each message, `onBroken()` each
- * break. Returns {check, rest, wake, role}: `check(now)` is to be called every second; `rest()` lets go of everything,
- * `wake()` begins again.
+ * break. Returns {check, rest, wake, role}: `check(now)` must be called every second; `rest()` closes the stream,
+ * `wake()` follows again.
  */
 export function followTogether(root, { onMessage, onBroken, now = Date.now, random = Math.random, hidden = document.hidden }) {
   const me = `${String(Math.floor(random() * 1e9)).padStart(9, "0")}.${now()}`;
@@ -99,7 +99,7 @@ export function followTogether(root, { onMessage, onBroken, now = Date.now, rand
     onMessage(kind, data);
   }
 
-  /** Take the fleet as it is, and then the messages that arrived meanwhile. */
+  /** Read the list of services, and then process the messages that arrived meanwhile. */
   async function readFleet() {
     const mine = (reading += 1);
     waiting = [];

@@ -1,9 +1,9 @@
-// The words of the API (services and events as `/v1` tells them) as what the page keeps: short, with times in ms.
+// Converts services and events of `/v1` to the objects that the page stores: short, with times in ms.
 
 const LONGEST_TEXT = 300;
 const MOST_CAPS = 32;
 
-/** A service as a row. Labels stay behind but for the few that place it; the panel asks for the rest. */
+/** A service as a row. Of its labels only those that determine its group are stored; the panel requests the rest. */
 export function toRow(service) {
   const labels = service.labels ?? {};
   return {
@@ -38,7 +38,7 @@ export function toRow(service) {
   };
 }
 
-/** An event as the page keeps it. */
+/** An event as the page stores it. */
 export function toEvent(event) {
   return {
     seq: event.sequence,
@@ -60,12 +60,12 @@ export function toEvent(event) {
   };
 }
 
-/** A service that was lost and is gone, as the page keeps it. */
+/** A lost service, as the page stores it. */
 export function toLost(gone) {
   return { id: gone.service_id, name: gone.name || gone.service_id, cause: gone.cause ?? "", at: moment(gone.removed_at) ?? 0 };
 }
 
-/** A moment of the wire in ms since the epoch; null if there is none. */
+/** A time of the API in ms since the epoch; null if there is none. */
 export function moment(text) {
   if (!text) return null;
   const parsed = Date.parse(text);

@@ -17,8 +17,8 @@ export const WITHOUT_PARENT = "\u0000without-parent";
 
 /**
  * The nodes to draw, as a forest: {id, row, title, children, all, open, hidden, troubled}. `rows` are drawn in their order;
- * `parentOf` answers a row's parent or undefined; `isTroubled` a row that must not be folded away; `folds` is a Map of ids to
- * what a person chose: true open, false closed.
+ * `parentOf` returns a row's parent or undefined; `isTroubled` returns whether a row must stay visible; `folds` maps ids to
+ * the choice of the user: true for open, false for closed.
  */
 export function forest(rows, parentOf, isTroubled, folds) {
   const nodes = new Map(rows.map((row) => [row.id, { id: row.id, row, title: row.name, children: [], parent: null }]));

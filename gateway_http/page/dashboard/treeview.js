@@ -9,7 +9,7 @@ import { alarms, isSure, lookOf } from "./selectors.js";
 import { serverTime } from "./state.js";
 import { forest, layout, MOST_CHILDREN, SIZES, WITHOUT_PARENT } from "./tree.js";
 
-/** TRON is the bar above the tree, not a node in it. */
+/** The id of TRON, which is shown as the bar above the tree and not as a node. */
 const TRON_ID = "tron-heartbeat-monitor";
 const MOST_LINES = 12;
 const CORNER = 6;
@@ -20,7 +20,7 @@ const TAG_HEIGHT = 22;
 const TAG_LETTER = 7.5;
 const TAG_PADDING = 18;
 
-/** The tree. `open(id)` is called for the service that was chosen. */
+/** The tree of services. `open(id)` is called for the service that was chosen. */
 export function createTree({ open }) {
   const scroller = byId("plane-scroller");
   const plane = byId("plane");

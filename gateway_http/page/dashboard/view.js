@@ -22,11 +22,11 @@ const WINDOWS = [
 const THEMES = [null, "light", "dark"];
 const HEADLINE_SYMBOLS = { ok: "ok", attention: "suspect", alarm: "down", unknown: "unknown", loading: "unknown" };
 
-/** The least time between two drawings, in ms: a storm of changes is drawn some times a second, not each time. */
+/** The least time between two drawings, in ms, so that many changes at once are drawn only a few times a second. */
 const REST = 60;
 
 /**
- * The view of a state. `changed()` says that something came, `tick()` that a second passed. The actions: `acknowledge(event)`,
+ * The view of a state. `changed()` must be called after each change, `tick()` every second. The actions: `acknowledge(event)`,
  * `acknowledgeAll()`, `acknowledgeLost(services)` and `explain(id)`.
  */
 export function createView(state, { acknowledge, acknowledgeAll, acknowledgeLost, explain }) {
@@ -169,8 +169,8 @@ export function createView(state, { acknowledge, acknowledgeAll, acknowledgeLost
   function showTheme(chosen) {
     if (chosen === null) delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = chosen;
-    setText(byId("theme-text"), `Theme: ${chosen ?? "as the system"}`);
-    setAttribute(theme, "title", `Theme: ${chosen ?? "as the system"}`);
+    setText(byId("theme-text"), `Theme: ${chosen ?? "same as the system"}`);
+    setAttribute(theme, "title", `Theme: ${chosen ?? "same as the system"}`);
   }
   theme.addEventListener("click", () => {
     const next = THEMES[(THEMES.indexOf(document.documentElement.dataset.theme ?? null) + 1) % THEMES.length];

@@ -443,11 +443,11 @@ async def test_logins_that_wait_for_a_slow_issuer_are_bounded_for_each_address()
 @pytest.mark.parametrize(
     ("document", "why"),
     [
-        ({"issuer": "https://evil.test"}, "names another issuer (https://evil.test)"),
-        ({"issuer": f"{URL}/"}, "names another issuer"),
+        ({"issuer": "https://evil.test"}, "has the issuer https://evil.test, which differs"),
+        ({"issuer": f"{URL}/"}, "which differs from [security.oidc] issuer"),
         ({"authorization_endpoint": "http://issuer.test/authorize"}, "authorization_endpoint: "),
         ({"authorization_endpoint": "javascript:alert(1)"}, "authorization_endpoint: "),
-        ({"token_endpoint": None}, "has no usable token_endpoint"),
+        ({"token_endpoint": None}, "has no valid token_endpoint"),
         ({"token_endpoint": "https://user@issuer.test/token"}, "token_endpoint: "),
     ],
     ids=str,

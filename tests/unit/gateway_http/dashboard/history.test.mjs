@@ -72,7 +72,7 @@ test("the log before what we know is not guessed at", () => {
 
 test("a bar is told in one sentence", () => {
   assert.equal(sentenceOf(["alive", "alive"], 30_000), "Last 1 min in 2 slots: alive throughout");
-  assert.equal(sentenceOf(["none", "alive", "suspect", "down"], MINUTE), "Last 4 min in 4 slots: down in 1, suspect in 1, registered for part of it");
+  assert.equal(sentenceOf(["none", "alive", "suspect", "down"], MINUTE), "Last 4 min in 4 slots: down in 1, suspect in 1, registered for only part of this time");
   assert.equal(sentenceOf(["unseen", "unseen"], MINUTE), "Last 2 min in 2 slots: not observed in 2");
   assert.equal(sentenceOf(["none"], MINUTE), "Last 1 min in 1 slots: not registered");
 });

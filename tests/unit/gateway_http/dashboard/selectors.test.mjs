@@ -24,7 +24,7 @@ test("a broken connection is forgiven for a moment, then nobody is known to be w
   const lost = freshness(state, T0 + 13_000);
   assert.deepEqual([lost.level, lost.what, T0 + 13_000 - lost.since], ["lost", "gateway", 13_000]);
   assert.equal(counts(state, T0 + 13_000).unknown, 1);
-  assert.match(headline(state, T0 + 13_000).detail, /^For 13 s\. Showing data from/);
+  assert.match(headline(state, T0 + 13_000).detail, /^Not live for 13 s\. Showing data from/);
 });
 
 test("a connection that stands and says nothing is lost too", () => {
@@ -48,7 +48,7 @@ test("without TRON nobody is well, and beats are still shown", () => {
   assert.equal(tronState(state), "mute", "its verdicts still hold: it is only not answering");
   receive(state, "services", { upserted: [service("a", { liveness: "UNKNOWN" })] }, T0);
   assert.equal(tronState(state), "away");
-  assert.equal(headline(state, T0).text, "TRON is not watching");
+  assert.equal(headline(state, T0).text, "Liveness is unknown: TRON is not connected to the registry");
   assert.equal(wordOf(state.rows.get("a"), "unknown"), "unknown, was ok");
 });
 
@@ -71,7 +71,7 @@ test("how a row looks follows judgement first, then what it says of itself", () 
   assert.equal(look({ liveness: "UNKNOWN" }), "unknown");
   assert.equal(look({ liveness: "SOMETHING_NEW" }), "unknown");
   assert.equal(look({}, false), "unknown");
-  assert.equal(wordOf({ liveness: "ALIVE", status: "error" }, "attention"), "says error");
+  assert.equal(wordOf({ liveness: "ALIVE", status: "error" }, "attention"), "reports error");
   assert.equal(wordOf({ liveness: "DOWN", cause: "DISCONNECTED" }, "down"), "down, stream broke");
 });
 
@@ -119,7 +119,7 @@ test("a loss is named beside what is down or suspect now", () => {
 test("who is back is not lost", () => {
   const state = pageAfterLosses([service("worker")], [lost("worker")]);
   assert.deepEqual(losses(state), []);
-  assert.equal(headline(state, T0).text, "The one service is alive");
+  assert.equal(headline(state, T0).text, "The only service is alive");
 });
 
 test("what an alert tells is over once its service is back, a suspicion also once it is a death", () => {
