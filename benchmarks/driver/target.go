@@ -11,7 +11,11 @@ import (
 	"time"
 )
 
-const connectTimeout = 5 * time.Second // that of the SDK, handshake included
+// Those of the SDK. The second includes the handshake of TLS.
+const (
+	connectTimeout = 5 * time.Second
+	tlsTimeout     = 20 * time.Second
+)
 
 // target is where a link leads, and what its client presents there.
 type target struct {
@@ -64,7 +68,11 @@ type socket struct {
 }
 
 func (to target) dial(ctx context.Context) (*socket, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	timeout := connectTimeout
+	if to.tls != nil {
+		timeout = tlsTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	made, err := (&net.Dialer{}).DialContext(ctx, "tcp", to.address)
 	if err != nil {
