@@ -11,8 +11,8 @@ from registry_server.config import Config
 
 
 def main() -> None:
-    """Run the registry until SIGTERM or SIGINT. Exit with 1 if the registry cannot start, or can no longer write to its
-    store."""
+    """Run the registry until SIGTERM or SIGINT. Exit with code 1 if the registry cannot start, or can no longer write
+    to its store."""
     config = read_config(Config, "registry", sys.argv[1:])
     # The rest takes longer to import than a refused setting should take to report.
     from registry_server.io.store import StoreError

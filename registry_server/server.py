@@ -46,7 +46,7 @@ log = structlog.get_logger("registry")
 
 SERVICE_ID = "service-registry"
 RECONNECT_WITHIN = 1.0
-"""Seconds over which agents spread when they are asked to leave."""
+"""Seconds within which agents reconnect, each at a random moment, when the registry asks them to leave."""
 
 SERVICES = (
     registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
@@ -57,7 +57,8 @@ SERVICES = (
 
 
 async def serve(config: Config, stop: asyncio.Event) -> None:
-    """Run one registry until `stop` is set. Raises StoreError, JournalError, or StartError for an address."""
+    """Run one registry until `stop` is set. Raises StoreError, JournalError, or StartError if a setting cannot be
+    used."""
     security = TransportSecurity("the registry", config)
     _check_principals(config)
     loop = RegistryLoop(SqliteStore(config.data_dir), event_retention=config.event_retention_days * 86_400)
@@ -167,7 +168,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
 
 
 def _check_principals(config: Config) -> None:
-    """Raise StartError if the data directory is that of a registry with authentication, and this one would serve
+    """Raise StartError if the data directory belongs to a registry with authentication, but this registry would serve
     everyone."""
     if config.authentication or config.open_on_purpose:
         return
@@ -175,5 +176,5 @@ def _check_principals(config: Config) -> None:
         raise StartError(
             f"[security] authentication: is missing, but {absolute(config.data_dir / FILE)} has {found} "
             f"{'principal' if found == 1 else 'principals'}, so their grants would protect nothing; set authentication "
-            "to true, or to false if that is meant (--no-authentication)"
+            "to true, or to false if that is intended (--no-authentication)"
         )

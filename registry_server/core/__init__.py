@@ -1,16 +1,17 @@
-"""The decisions of the registry: commands and the time in, effects out. No I/O, no clock, no random numbers.
+"""The decisions of the registry: it receives commands and the time, and returns effects. No I/O, no clock, no random
+numbers.
 
 Read in this order.
 
 - `service`, `record`, `effects`                  the values, the record of a service, the effects of a command.
 - `validation`                                    the checks of requests.
-- `attention`, `clock_steps`                      the attentive clock; by how much the wall clock was set.
+- `attention`, `clock_steps`                      the attentive clock; steps of the wall clock.
 - `changes`, `event_log`                          revisions, and the event log.
-- `directory`, `sessions`, `attachments`          ids and names; open streams; which of them carries which service.
+- `directory`, `sessions`, `attachments`          ids and names; open streams; which stream carries which service.
 - `ended_streams`                                 the services that wait to be detached because their streams ended.
 - `ownership`                                     the owners of ids, which outlive registrations.
-- `parents`                                       which service is the parent of which, unless its owner refuses that.
-- `registrations`, `maintenance`, `losses`        registered services; held notices; services that were lost.
+- `parents`                                       the parent of each service, unless the parent refuses the service.
+- `registrations`, `maintenance`, `losses`        registered services; maintenance; services that were lost.
 - `facts`, `liveness_facts`                       the facts that TRON evaluates, and their numbers.
 - `deadlines`                                     the times at which TRON wants a report about a silent service.
 - `observations`, `observers`                     the facts that TRON has not received yet, and whether it is watching.
@@ -20,7 +21,7 @@ Read in this order.
 - `columns`, `heartbeats`                         the messages of agents: heartbeats, acknowledgements, goodbyes.
 - `judgements`, `verdicts`                        the current verdicts, and how new ones are applied or refused.
 - `registry_reads`, `registry`                    the state as one object, and the only access to it.
-- `publish_rate`, `rights`                        what a caller may do; how many events it may publish.
+- `publish_rate`, `rights`                        how many events a caller may publish; what else it may do.
 - `reading_rights`                                what a caller may read.
 - `measures`                                      the counts since the start, which the metrics read.
 - `outgoing`, `commits`, `releases`               the effects of commands until they are durable and released.

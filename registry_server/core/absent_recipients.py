@@ -1,9 +1,9 @@
 """Decides when alerts for recipients that are not registered are discarded. Pure.
 
 A CRITICAL alert to a recipient that is not registered escalates at once: to the next live ancestor, or to the
-operators. The copy keeps waiting, because the recipient may only be restarting. Once a copy has waited for `keep`
-seconds for an unregistered recipient, it is discarded; at once if the recipient was removed by a Deregister call. A
-copy that must escalate is never discarded before it has escalated.
+operators. The copy for the recipient keeps waiting, because the recipient may only be restarting. A copy that has
+waited `keep` seconds for an unregistered recipient is discarded. If the recipient was removed by a Deregister call, its
+copies are discarded at once. A copy that must escalate is never discarded before it has escalated.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from grid_model.observation import Delivery
 
 KEEP_ALERTS = 300.0
 LOOK_AGAIN = 1.0
-"""Attentive seconds until copies that must escalate first are looked at again."""
+"""Attentive seconds after which a copy that must escalate before it may be discarded is checked again."""
 
 MAX_REMOVED = 10_000
-"""Removed recipients that are remembered. Overflow rule: alerts for the oldest of them wait `keep` seconds."""
+"""Maximum number of removed recipients that are remembered. Overflow rule: the oldest is forgotten, so alerts for it
+wait `keep` seconds."""
 
 
 class AbsentRecipients:
-    """The times at which the copies for unregistered recipients are checked. Bounded by the number of recipients with
-    waiting alerts."""
+    """Holds the times at which the alert copies for each unregistered recipient are checked. The number of these times
+    is bounded by the number of recipients with waiting alerts."""
 
     def __init__(self, keep: float = KEEP_ALERTS) -> None:
         self.keep = keep
@@ -38,19 +39,19 @@ class AbsentRecipients:
         self._look_at(recipient, now if recipient in self._removed else now + self.keep)
 
     def removed(self, recipient: str, now: float) -> None:
-        """Record that an operator removed a recipient for good."""
+        """Record that a Deregister call removed a recipient, so that alerts for it do not wait."""
         self._removed[recipient] = None
         if len(self._removed) > MAX_REMOVED:
             del self._removed[next(iter(self._removed))]
         self._look_at(recipient, now)
 
     def returned(self, recipient: str) -> None:
-        """Record that the recipient is registered."""
+        """Record that a recipient is registered, so that its alerts no longer wait for an absent recipient."""
         self._removed.pop(recipient, None)
         self._at.pop(recipient, None)
 
     def due(self, now: float) -> list[str]:
-        """Return the recipients whose copies are to be checked now, each once."""
+        """Return the recipients whose alert copies must be checked now, each once."""
         found: list[str] = []
         while self._looks and self._looks[0][0] <= now:
             at, recipient = heappop(self._looks)
@@ -60,8 +61,8 @@ class AbsentRecipients:
         return found
 
     def ended(self, recipient: str, copies: Iterable[Delivery], now: float) -> list[Delivery]:
-        """Return those copies for an unregistered recipient that are discarded now; the others are checked again
-        later."""
+        """Return the copies to discard now, out of the copies for an unregistered recipient. The other copies are
+        checked again later."""
         over: list[Delivery] = []
         for copy in copies:
             ends_at = now if recipient in self._removed else copy.since + self.keep

@@ -1,8 +1,8 @@
-"""The Heartbeat stream of an agent, or of a relay for many agents: takes each incoming message and returns all answers.
-Pure.
+"""The Heartbeat stream of an agent, or of a relay that sends for many agents: handles each incoming message and creates
+all answers. Pure.
 
-This module decides what is answered on the stream and what ends the stream; the shell and the simulation read, write
-and wait.
+This module decides which answers are sent and when the stream ends. The server and the simulation, which use it, do the
+reading, writing and waiting.
 """
 
 from __future__ import annotations
@@ -52,39 +52,43 @@ from registry_server.core.stream_messages import (
 from registry_server.core.validation import MAX_INSTANCE_ID, check_id, check_spec, check_text
 
 HIGH_WATER = 4096
-"""Messages that wait for one agent to read. Overflow rule: above it nothing more is read from that agent until all is
-written; if it reads nothing for PATIENCE, the stream is ended with READER_TOO_SLOW. Nothing is lost by that, because
-alerts are kept until they are acknowledged. Acknowledgements of heartbeats do not queue: the newest counts."""
+"""Number of messages waiting for one agent above which the registry stops reading from it. Overflow rule: nothing more
+is read from the agent until all waiting messages are written; if the agent reads none of them for PATIENCE seconds, the
+stream ends with READER_TOO_SLOW. No alert is lost by that, because alerts are kept until they are acknowledged.
+Acknowledgements of heartbeats do not queue: only the newest one is sent."""
 
 MAX_REGISTERS = 1000
-"""Registrations in one message."""
+"""Maximum number of registrations in one message."""
 
 MOST_ANSWERS = 30
-"""Registrations that one message answers: each may have 120 kB on the wire, and clients take 4 MB."""
+"""Maximum number of registrations that one message answers: each answer may have 120 kB on the wire, and clients accept
+messages of up to 4 MB."""
 
 OUTBOX = 50_000
-"""The same, whatever the reason: more than one message of an agent can be answered by, and all alerts in flight."""
+"""Maximum number of messages that wait for one agent: more than the answers to one message and all alerts in flight
+together. Overflow rule: the stream ends with READER_TOO_SLOW."""
 
 PATIENCE = 3.0
-"""Attentive seconds that an agent has to read what waits."""
+"""Attentive seconds in which an agent must read at least one of the messages that wait for it."""
 
 ACK_EVERY = 1.0
-"""Seconds between acknowledgements of heartbeats that were not asked for."""
+"""Seconds between two acknowledgements of heartbeats, unless a message requests one at once."""
 
 MAX_SEQUENCE = 2**64 - 1
 
 MAX_BEATS = 10_000
-"""Heartbeats in one message."""
+"""Maximum number of heartbeats in one message."""
 
 MAX_REASON = 1000
-"""Characters kept of the reason of a goodbye."""
+"""Maximum number of characters in the reason of a goodbye; the rest is cut off."""
 
 
 class AgentStream:
-    """One stream, which is open in the registry as `session_id`.
+    """One Heartbeat stream; `session_id` is its number in the registry.
 
-    `owes` is called when an acknowledgement waits for `flush_ack`; `wake` when something is to be written, or `failure`
-    is set; `broken` with services that are gone, as if a stream of their own had broken.
+    It calls three functions: `owes` when an acknowledgement waits for `flush_ack`, `wake` when there is something to
+    write or `failure` was set, and `broken` with the records of abandoned services, which are handled as if streams of
+    their own had broken.
     """
 
     __slots__ = (
@@ -128,7 +132,7 @@ class AgentStream:
         broken: Callable[[list[Record]], None],
         rights: Rights | None = None,
     ) -> None:
-        """`rights`: those of the caller; None if callers may do everything."""
+        """`rights` are the rights of the caller; None means that the caller may do everything."""
         self._registry = registry
         self._commits = commits
         self._read_report = read_report
@@ -138,7 +142,8 @@ class AgentStream:
         self._rights = rights
         self._held: dict[str, None] = {}
         self._spoken_for: dict[str, Principal] = {}
-        """The principals for which a relay has put services on this stream, as they were then."""
+        """The principals for which a relay has put services on this stream, by name, with the grants that they had
+        then."""
         self._shared = False
         self._many = False
         self._ack: BeatAck | None = None
@@ -151,31 +156,33 @@ class AgentStream:
         self.session_id = session_id
         self.outbox: deque[Message] = deque()
         self._alerts: deque[Alert] = deque()
-        """Of a shared stream. All else goes before them: an agent that waits for its registration or for the
-        acknowledgement of its heartbeats must not wait for the alerts of others."""
+        """The alerts that wait on a shared stream. All other messages are sent before them: an agent that waits for the
+        answer to its registration, or for the acknowledgement of its heartbeats, must not wait for the alerts of other
+        agents."""
         self.failure: TronError | None = None
-        """Why the stream must end; the writer tells the agent, after all that came before."""
+        """The error with which the stream must end; None while it stays open. The agent receives it after all earlier
+        messages."""
         self.refused_id = ""
-        """The service whose refusal is the `failure`."""
+        """The id of the service whose refused message ended the stream; empty if there is none."""
         self.spoke = False
-        """Whether anything was ever said on it."""
+        """Whether the agent has sent a registration or heartbeats on this stream."""
         self.progress = 0
-        """How many messages were taken to be written."""
+        """Number of calls of `next_output`, which shows whether the writer makes progress."""
         self.listening_since = float("inf")
-        """The attentive second since which it is read from."""
+        """The attentive time since which the registry reads from this stream; infinite before that."""
 
     def close(self) -> None:
-        """Record that the stream is over: nobody is called any more. The stream that owns this object and this object
-        would keep each other in memory otherwise, with all that belongs to the call."""
+        """Drop the callbacks, because the stream is over. Otherwise this object and the stream that owns it would keep
+        each other in memory, with all data of the call."""
         self._owes = self._wake = _call_nobody
 
     # --- up ---------------------------------------------------------------------------------------------------------
 
     def receive(self, message: AgentMessage, now: Instant, monotonic: float, *, draining: bool = False) -> None:
-        """Handle one message from the agent. An error ends a stream that carries no service; otherwise the error is
-        answered.
+        """Handle one message from the agent. A refused message ends the stream if only this agent uses it and it
+        carries no service yet; otherwise the error is sent as an answer.
 
-        `monotonic`: the clock that spaces acknowledgements, in seconds.
+        `monotonic` is the time in seconds by the clock that decides when acknowledgements are due.
         """
         try:
             if type(message) is Beats:
@@ -193,7 +200,7 @@ class AgentStream:
                     self._share(message.shared)
                 raise message.error
             elif not self.spoke:
-                raise InvalidRequest.of(FieldError("kind", "the first message must be register or beats"))
+                raise InvalidRequest.of(FieldError("kind", "the first message must be register, registers or beats"))
             elif type(message) is AlertAck:
                 self._registry.acknowledge_on_stream(self.session_id, message.alert_ids, now)
             elif type(message) is Goodbye:
@@ -209,11 +216,11 @@ class AgentStream:
             self._refuse(message, error)
 
     def each_of(self, message: Registers) -> Iterator[AgentMessage]:
-        """Yield the messages that `receive` gets instead of this one: one for each registration, or an invalid one if
-        there are too many."""
+        """Yield the registrations of one message, each to be passed to `receive`; if there are too many, yield a single
+        Invalid instead."""
         self.spoke = True
         if message.count > MAX_REGISTERS:
-            why = f"has {message.count}; at most {MAX_REGISTERS} are allowed"
+            why = f"has {message.count} elements; at most {MAX_REGISTERS} are allowed"
             yield Invalid(InvalidRequest.of(FieldError("registers.registers", why)))
             return
         self._many = True
@@ -255,7 +262,7 @@ class AgentStream:
         if message.shared:
             self._share(message.shared)
         if draining:
-            raise Draining("the registry is going away")
+            raise Draining("the registry is shutting down")
         self._commits.admit()
         errors = check_text("register.instance_id", message.instance_id, 0, MAX_INSTANCE_ID)
         if errors:
@@ -284,14 +291,15 @@ class AgentStream:
             self._spoken_for.setdefault(speaker.principal.name, speaker.principal)
 
     def lost_rights(self) -> TronError | None:
-        """Return why a relay must open a new stream: a principal, for which it has put services on this one, has lost
-        rights. What a stream carries is decided once."""
+        """Return the error that ends the stream of a relay if a principal for which it put services on this stream has
+        lost rights; None otherwise. The rights to services on a stream are checked only once, so the relay must open a
+        new stream."""
         if self._rights is None:
             return None
         for name, before in self._spoken_for.items():
             now = self._rights.find(name)
             if now is None or not before.is_extended_by(now):
-                return CredentialExpired(f"the rights of {name}, for which this stream speaks, have changed")
+                return CredentialExpired(f"the rights of {name} have changed; open a new stream to speak for it")
         return None
 
     def _receive_beats(self, message: Beats, now: Instant, monotonic: float) -> None:
@@ -299,8 +307,8 @@ class AgentStream:
         in_columns = 0 if columns is None else len(columns.incarnations)
         if len(beats) + in_columns > MAX_BEATS:
             path = f"{PATH}.incarnations" if in_columns else "beats.beats"
-            beside = f" beside {len(beats)} in beats" if in_columns and beats else ""
-            why = f"has {in_columns or len(beats)}{beside}; at most {MAX_BEATS} are allowed"
+            beside = f", and beats.beats has {len(beats)}" if in_columns and beats else ""
+            why = f"has {in_columns or len(beats)} elements{beside}; at most {MAX_BEATS} heartbeats are allowed"
             raise InvalidRequest.of(FieldError(path, why))
         self._registry.measures.heartbeats += len(beats) + in_columns
         relayed, replaces, rights = message.relayed, message.replaces_figures, self._rights
@@ -339,14 +347,16 @@ class AgentStream:
     # --- down -------------------------------------------------------------------------------------------------------
 
     def push(self, message: Message | EndStream) -> None:
-        """Add a message for the agent."""
+        """Queue a message for the agent; an EndStream ends the stream instead."""
         if isinstance(message, EndStream):
-            why = "all who were on it were silent until they were declared down"
-            self.end(SilentStream(why if message.services else "nothing was said for too long, and nobody is on it"))
+            why = "all services on the stream have been declared down, and are still silent"
+            if not message.services:
+                why = "the stream carries no service, and no message arrived on it for a long time"
+            self.end(SilentStream(why))
         elif self._shared and isinstance(message, Alert):
             self._push_alert(message)
         elif len(self.outbox) >= OUTBOX:
-            self.end(ReaderTooSlow(f"{OUTBOX} messages wait to be read"))
+            self.end(ReaderTooSlow(f"the client reads too slowly: {OUTBOX} messages are waiting for it"))
         else:
             self.outbox.append(message)
             self._wake()
@@ -361,54 +371,56 @@ class AgentStream:
             self._wake()
 
     def end(self, error: TronError) -> None:
-        """End the stream for this reason, once. From then on the end of the stream is no evidence about its
-        services."""
+        """End the stream with this error, unless it is already ending. From then on, the end of the stream is no
+        evidence about its services."""
         if self.failure is None:
             self.ended_by_us(error)
             self.failure = error
             self._wake()
 
     def ended_by_us(self, error: TronError) -> None:
-        """Record that the registry ends the stream, so that the end is no evidence about its services."""
+        """Record that the registry, and not the agent, ends the stream, so that its end is no evidence about its
+        services."""
         self._registry.end_session(self.session_id, error.reason)
 
     def drain(self, reconnect_after: float, now: Instant) -> None:
-        """Ask the agent to reconnect elsewhere within this many seconds."""
+        """Ask the agent to reconnect elsewhere within `reconnect_after` seconds."""
         self._registry.drain_session(self.session_id, reconnect_after, now)
         self._drain = Drain(reconnect_after)
         self._wake()
 
     def renew(self, ends_after: float, reason: str, now: Instant) -> None:
-        """Ask the agent to open its next stream before this one ends, for this error reason, in `ends_after` seconds.
-        An agent that does not know such a request leaves this stream first."""
+        """Ask the agent to open its next stream before this one ends in `ends_after` seconds; `reason` is the error
+        reason with which it will end. An older client, which does not know this request, leaves this stream first."""
         self._registry.drain_session(self.session_id, min(ends_after, PATIENCE), now)
         self._drain = Drain(0.0, ends_after, reason)
         self._wake()
 
     def flush_ack(self, monotonic: float) -> bool:
-        """Acknowledge waiting heartbeats, at most once in a while. Return whether none wait any more."""
+        """Acknowledge the heartbeats that wait for it, if the last acknowledgement was sent at least ACK_EVERY seconds
+        ago. Return whether no heartbeat waits any more."""
         if self._unacked and monotonic - self._acked_at >= ACK_EVERY:
             self._acknowledge(monotonic)
         return not self._unacked
 
     @property
     def has_output(self) -> bool:
-        """Whether there is anything to write."""
+        """Whether any message waits to be written."""
         return bool(self.outbox or self._alerts) or self._ack is not None or self._drain is not None
 
     def set_reading(self, now: Instant, *, paused: bool) -> None:
-        """Record that nothing is read from the agent, or that it is read again."""
+        """Record that the registry pauses reading from the agent (`paused`), or resumes it."""
         self._registry.set_reading(self.session_id, now, paused=paused)
 
     @property
     def is_behind(self) -> bool:
-        """Whether nothing more should be read until the waiting messages are written, because there are too many. Never
-        true on a shared stream."""
+        """Whether too many messages wait for the agent, so that nothing more should be read from it until they are
+        written. Never true on a shared stream."""
         return len(self.outbox) > HIGH_WATER and not self._shared
 
     def next_output(self) -> Output | None:
-        """Return the next message to write. A message stays in the outbox until `written`, so that an empty outbox
-        means that every message has been written."""
+        """Return the next message to write; None if there is none. A message stays in the outbox until `written` is
+        called, so that an empty outbox means that every message has been written."""
         self.progress += 1
         if self.outbox:
             first = self.outbox[0]
@@ -425,7 +437,7 @@ class AgentStream:
         return drain
 
     def written(self, output: Output) -> None:
-        """Remove the message that was written."""
+        """Remove a message that has been written from its queue."""
         if type(output) is BeatAck:
             return  # nothing else is written as often, and it never waited in a queue
         if type(output) is Registrations:
@@ -437,8 +449,8 @@ class AgentStream:
                 waiting.popleft()
 
     def send_held(self) -> bool:
-        """Send alerts that waited for room on a shared stream, once there is enough room. Return whether any was
-        sent."""
+        """Send the alerts that were held back on a shared stream because too many alerts waited there, if there is room
+        now. Return whether there were any."""
         if not self._held or len(self._alerts) > HIGH_WATER // 2:
             return False
         held, self._held = self._held, {}
@@ -447,11 +459,12 @@ class AgentStream:
         return True
 
     def is_too_slow(self, since: float, now: Instant) -> ReaderTooSlow | None:
-        """Return the error that ends the stream if nothing has been written since this attentive second for too long;
-        None otherwise."""
+        """Return the error that ends the stream if the agent has read nothing for PATIENCE seconds; None otherwise.
+        `since` is the attentive time at which the agent last read something."""
         if now.attentive - since < PATIENCE:
             return None
-        return ReaderTooSlow(f"{len(self.outbox)} messages wait, and none was read for {PATIENCE:g} s")
+        waiting = len(self.outbox)
+        return ReaderTooSlow(f"{waiting} messages are waiting for the client, which has read none for {PATIENCE:g} s")
 
     def _acknowledge(self, monotonic: float) -> None:
         if self._relays:
@@ -464,4 +477,4 @@ class AgentStream:
 
 
 def _call_nobody() -> None:
-    """Take the place of a callback of a stream that is over."""
+    """Do nothing; this replaces the callbacks of a stream that is over."""

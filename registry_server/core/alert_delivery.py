@@ -28,7 +28,7 @@ from registry_server.core.service import Instant
 
 
 class AlertDelivery:
-    """All events, and the copies of alerts that wait for their recipients."""
+    """Holds the event log, and the alert copies that wait for their recipients."""
 
     def __init__(
         self,
@@ -47,10 +47,10 @@ class AlertDelivery:
         self._outgoing = outgoing
         self._measures = measures
         self.passed_to_operators: Callable[[Event, Instant], None] = lambda event, now: None
-        """Called with each alert that operators receive because there was no room for it."""
+        """Called with each alert that operators receive because the copy for its own recipient was dropped."""
 
     def restore(self, waiting: Iterable[Delivery], now: Instant) -> None:
-        """Restore the waiting copies from the store. The services must have been restored before."""
+        """Restore the alert copies that wait, from the store. The services must have been restored before."""
         for copy in waiting:
             self.mailboxes.put(replace(copy, since=now.attentive))
         for id_or_name in self.mailboxes.all_recipients():
@@ -58,7 +58,8 @@ class AlertDelivery:
                 self.absent.alert_waits(id_or_name, now.attentive)
 
     def publish(self, event: Event, now: Instant, *, escalated: bool = False) -> tuple[Event, bool]:
-        """Append an event; return it, and whether it is sent now. An event with a recipient is kept until acknowledged.
+        """Append an event to the log. Return it as stored, and whether it was sent to its recipient at once. An event
+        with a recipient is kept until it is acknowledged.
 
         `escalated`: this copy does not escalate.
         """
@@ -74,13 +75,14 @@ class AlertDelivery:
             dropped = self.mailboxes.put(Delivery(event, now.attentive, escalated))
             self._observers.copy(event.alert_id, event.recipient)
             if dropped is not None:
-                self._dropped(dropped, f"too many alerts wait for {dropped.event.recipient}", now)
+                self._dropped(dropped, f"too many alerts are waiting for {dropped.event.recipient}", now)
         if recipient is None or recipient.session is None:
             return event, False
         return event, event.alert_id in self.deliver(recipient)
 
     def acknowledge(self, alert_id: str, recipient: str, now: Instant) -> int:
-        """Acknowledge an alert for a recipient (empty: for all recipients). Return how many copies were waiting."""
+        """Acknowledge an alert for one recipient, or for all recipients if `recipient` is empty. Return how many copies
+        were waiting."""
         recipients = [recipient] if recipient else sorted(self.mailboxes.recipients(alert_id))
         count = 0
         for id_or_name in recipients:
@@ -94,8 +96,8 @@ class AlertDelivery:
         return count
 
     def acknowledge_matching(self, service_id: str, recipient: str, now: Instant) -> int:
-        """Acknowledge all alerts about this service and for this recipient (empty: any). Return how many copies were
-        waiting."""
+        """Acknowledge all waiting alerts about a service and for a recipient; an empty `service_id` or `recipient`
+        matches all. Return how many copies were waiting."""
         copies = self.mailboxes.about(service_id) if service_id else self.mailboxes.all_waiting()
         ids_or_names: set[str] = set()
         if recipient:
@@ -113,7 +115,8 @@ class AlertDelivery:
         return count
 
     def stop_escalation(self, alert_id: str, recipient: str) -> bool:
-        """Prevent a copy from escalating further. Return whether the copy was waiting and could have escalated."""
+        """Mark a waiting copy, so that it does not escalate any further. Return False if no such copy waits, or if it
+        was marked before."""
         if self.mailboxes.stop_escalation(alert_id, recipient) is None:
             return False
         self._outgoing.write(StopEscalation(alert_id, recipient))
@@ -121,8 +124,8 @@ class AlertDelivery:
         return True
 
     def withdraw(self, copies: Iterable[Delivery], now: Instant, *, absent: bool = False) -> None:
-        """Withdraw these copies: newer facts have made them obsolete, or (`absent`) their recipient is not
-        registered."""
+        """Withdraw these copies, because newer facts have made them obsolete, or (`absent`) because their recipient is
+        not registered."""
         freed: dict[str, None] = {}
         for copy in copies:
             alert_id, recipient = copy.event.alert_id, copy.event.recipient
@@ -136,14 +139,14 @@ class AlertDelivery:
                 self.deliver(record)
 
     def withdraw_absent(self, now: Instant) -> None:
-        """Withdraw the copies for recipients that have been unregistered for too long."""
+        """Withdraw the alert copies whose recipients have not been registered for too long."""
         for id_or_name in self.absent.due(now.attentive):
             if self._directory.resolve(id_or_name) is None:
                 over = self.absent.ended(id_or_name, self.mailboxes.waiting_for(id_or_name), now.attentive)
                 self.withdraw(over, now, absent=True)
 
     def compact(self, first: int) -> None:
-        """Delete events older than the number `first`, and their unacknowledged copies."""
+        """Delete the events with sequence numbers below `first`, and the copies of these events that still wait."""
         self.events.compact(first)
         for copy in self.mailboxes.forget_before(first):
             self._observers.copy(copy.event.alert_id, copy.event.recipient)
@@ -152,7 +155,8 @@ class AlertDelivery:
     # --- recipients -------------------------------------------------------------------------------------------------
 
     def deliver(self, record: Record) -> set[str]:
-        """Send the alerts that wait for this service and may be sent now; return their alert_ids."""
+        """Send the alerts that wait for this service, up to the limit of alerts in flight. Return their alert_ids; an
+        empty set if no stream carries the service."""
         if record.session is None:
             return set()
         events = [event for id_or_name in self._directory.names_of(record) for event in self.mailboxes.take(id_or_name)]
@@ -161,59 +165,65 @@ class AlertDelivery:
         return {event.alert_id for event in events}
 
     def written(self, alert_id: str, recipient: str, now: Instant) -> None:
-        """Record that a copy of an alert was written to the stream of its recipient."""
+        """Record that a copy of an alert was written to the stream of its recipient, to measure how long its delivery
+        took."""
         copy = self.mailboxes.get(alert_id, recipient)
         if copy is not None:
             self._measures.delivered_after.add(max(0.0, now.attentive - copy.since))
 
     def not_sent(self, alert_id: str, recipient: str) -> None:
-        """Record that an alert did not fit on the stream of its recipient: it waits for the next `deliver`."""
+        """Record that there was no room for an alert on the stream of its recipient: the alert waits for the next
+        `deliver`."""
         self.mailboxes.not_sent(alert_id, recipient)
 
     def deliver_to(self, recipient: str) -> None:
-        """Send the alerts that wait for a recipient, because its stream has room again."""
+        """Send the alerts that wait for a recipient whose stream has room again."""
         record = self._directory.resolve(recipient)
         if record is not None:
             self.deliver(record)
 
     def connection_lost(self, record: Record) -> None:
-        """Send the unacknowledged alerts of this service again on its next stream."""
+        """Record that no stream carries the service any more: its unacknowledged alerts are sent again on its next
+        stream."""
         for id_or_name in self._directory.names_of(record):
             self.mailboxes.connection_lost(id_or_name)
 
     def registered(self, record: Record) -> None:
-        """Record that the service is registered, so that its alerts no longer wait for an absent recipient."""
+        """Record that the service is registered, so that alerts for it no longer wait for an absent recipient."""
         for id_or_name in self._directory.names_of(record):
             self.absent.returned(id_or_name)
 
     def left(self, record: Record, now: Instant) -> None:
-        """Record that the service is no longer registered, so that its alerts wait for an absent recipient."""
+        """Record that the service is no longer registered, so that alerts for it wait for an absent recipient."""
         self.name_released(record.spec.name)
         for id_or_name in (record.spec.service_id, record.spec.name):
             if self._directory.resolve(id_or_name) is None and self.mailboxes.has_waiting(id_or_name):
                 self.absent.alert_waits(id_or_name, now.attentive)
 
     def removed_for_good(self, record: Record, now: Instant) -> None:
-        """Record that an operator removed the service, so that alerts for it do not wait."""
+        """Record that a Deregister call removed the service, so that alerts for it are not kept."""
         for id_or_name in {record.spec.service_id, record.spec.name}:
             if self._directory.resolve(id_or_name) is None:
                 self.absent.removed(id_or_name, now.attentive)
 
     def name_released(self, name: str) -> None:
-        """If the name now means exactly one service, pass the alerts that waited under the name to that service."""
+        """Send the alerts that are addressed to this name to the service that has it, if exactly one service has it
+        now."""
         named = self._directory.named(name)
         if len(named) == 1:
             self.mailboxes.connection_lost(name)
             self.deliver(named[0])
 
     def released(self, service_id: str, now: Instant) -> None:
-        """Withdraw the copies for an id that has no owner any more: they are not for the one that registers it next."""
+        """Withdraw the alert copies for an id that no longer has an owner, so that the next owner of the id does not
+        receive them."""
         for copy in self.mailboxes.waiting_for(service_id):
             self._dropped(copy, f"the id {service_id} was released", now)
             self.withdraw((copy,), now, absent=True)
 
     def refuse(self, record: Record, refuses: Callable[[str], bool], now: Instant) -> None:
-        """Withdraw the copies for a service about services that it refuses as its children."""
+        """Withdraw the alert copies for a service that are about services that it refuses as its children. `refuses`
+        returns whether it refuses the service with an id."""
         for id_or_name in self._directory.names_of(record):
             for copy in self.mailboxes.waiting_for(id_or_name):
                 if copy.event.service_id and refuses(copy.event.service_id):
@@ -221,8 +231,8 @@ class AlertDelivery:
                     self.withdraw((copy,), now, absent=True)
 
     def _dropped(self, copy: Delivery, why: str, now: Instant) -> None:
-        """Handle a copy that is not kept for its recipient: an alert that demands an action goes to the operators, who
-        have the largest mailbox."""
+        """Handle a copy that is not kept for its recipient. A critical alert that has not escalated goes to the
+        operators, who have the largest mailbox."""
         event = copy.event
         self._measures.copies_dropped += 1
         self._observers.copy(event.alert_id, event.recipient)

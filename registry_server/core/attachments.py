@@ -33,7 +33,8 @@ class Attachments:
         self.sessions = Sessions()
         self.ended = EndedStreams()
         self.reclaimed = 0
-        """How many streams were ended because nobody spoke on them any more, since the start."""
+        """Number of streams that the registry has ended since its start because nothing was received on them any
+        more."""
         self._records = records
         self._delivery = delivery
         self._facts = facts
@@ -57,8 +58,8 @@ class Attachments:
                 self.sessions.drop(session_id, service_id)
 
     def detach_next(self) -> Record | None:
-        """Detach the next waiting service, as of the time at which its stream ended. Return the service if the agent's
-        side ended the stream; None if the registry did, or if another stream carries the service by now. Raises
+        """Detach the next waiting service, as of the time at which its stream ended. Return its record if the agent's
+        side ended the stream; None if the registry ended it, or if another stream carries the service by now. Raises
         StopIteration if no service waits."""
         session_id, service_id = self.ended.take()
         record = self._records.get(service_id)
@@ -72,7 +73,7 @@ class Attachments:
 
     def abandon(self, session_id: int, service_id: str, incarnation: int, now: Instant) -> Record | None:
         """Detach a service as if its stream had broken, because its program crashed while the stream continues with
-        others. Return its record; None if the stream does not carry this incarnation of it."""
+        other services. Return its record; None if the stream does not carry this incarnation of the service."""
         session, record = self.sessions[session_id], self._records.get(service_id)
         if record is None or record.session != session_id or session.services.get(service_id) != incarnation:
             return None
@@ -81,8 +82,8 @@ class Attachments:
         return record
 
     def attach(self, record: Record, session_id: int, now: Instant, *, supersede: bool = False) -> None:
-        """Record that the stream carries the service from now on. `supersede`: a stream that carried it before must
-        stop."""
+        """Record that the stream carries the service from now on. `supersede`: notify the client of the stream that
+        carried it before that it must stop."""
         old = record.session
         if old is not None and old != session_id:
             if supersede:
@@ -100,14 +101,15 @@ class Attachments:
         session.superseded.pop(record.spec.service_id, None)
 
     def supersede(self, record: Record, session_id: int, incarnation: int) -> None:
-        """Tell the stream that another stream carries the service, as this incarnation, so that it must stop."""
+        """Notify the client of a stream that another stream carries the service now, as this incarnation, so that the
+        client stops."""
         session = self.sessions.drop(session_id, record.spec.service_id)
         session.superseded[record.spec.service_id] = incarnation
         self._delivery.connection_lost(record)
         self._outgoing.send(session_id, SupersededBy(record.spec.service_id, incarnation))
 
     def end_silent(self, now: Instant) -> None:
-        """End the streams whose services are all silent."""
+        """End the streams whose services are all silent, and streams that carry no service and are silent."""
         for session_id in self.sessions.silent(now.attentive, self._records.get):
             if self.sessions.end(session_id, SilentStream.reason):
                 self.reclaimed += 1
@@ -115,8 +117,8 @@ class Attachments:
                 self._outgoing.send(session_id, EndStream(services, self.reclaimed))
 
     def _detach(self, record: Record, reason: str, at: float) -> None:
-        """Record that no stream carries the service since this time (attentive seconds); `reason`: why the registry
-        ended its stream, empty if the agent's side did."""
+        """Record that no stream carries the service since `at` (attentive seconds). `reason` is the error reason for
+        which the registry ended its stream; empty if the agent's side ended it."""
         _count_stream(record, at)
         record.session = None
         record.unanswered = False
@@ -127,6 +129,7 @@ class Attachments:
 
 
 def _count_stream(record: Record, end: float) -> None:
-    """Count the time of the stream that carries the service, if one does, and ends now (attentive seconds)."""
+    """Add the time for which the current stream has carried the service until `end` (attentive seconds); do nothing if
+    no stream carries it."""
     if record.session is not None and record.attached_at is not None:
         record.earlier_streams_for += max(0.0, end - record.attached_at)

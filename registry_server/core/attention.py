@@ -10,23 +10,25 @@ TICK = 0.1
 """Seconds between two ticks."""
 
 STALL = 1.0
-"""A gap between two ticks that is longer than this many seconds is a stall: clients may have given us up meanwhile."""
+"""A gap of more than this many seconds between two ticks is a stall: clients may have closed their streams
+meanwhile."""
 
 
 WITHHELD = 60.0
-"""Seconds withheld in one sequence of late ticks after which a tick adds up to STALL: what is always slow reads all the
-while, and deaths must be found there too."""
+"""Maximum seconds that are withheld in one sequence of late ticks. After that, each tick may add up to STALL seconds: a
+process that is always slow still reads its input, and failures must be detected there too."""
 
 WITHHELD_AT_ONCE = 5.0
-"""Seconds that one late tick adds to that at most: nothing is read while the process is stopped."""
+"""Maximum seconds that one late tick adds towards WITHHELD, because a process that was stopped has read nothing
+meanwhile."""
 
 RECOVERED_AFTER = 15.0
-"""Attentive seconds without a late tick that end a sequence of them."""
+"""Attentive seconds without a late tick after which a sequence of late ticks is over."""
 
 
 class AttentiveClock:
-    """Counts attentive seconds from monotonic readings: each tick adds at most two ticks, or more if all ticks have
-    been late for long."""
+    """Counts attentive seconds from readings of the monotonic clock. Each tick adds at most the time of two ticks, or
+    up to `stall` seconds if ticks have been late for a long time."""
 
     def __init__(self, now: float, tick: float = TICK, stall: float = STALL) -> None:
         self._cap = 2 * tick
@@ -36,11 +38,11 @@ class AttentiveClock:
         self._withheld = 0.0
         self._late_at = 0.0
         self.hearing_since = 0.0
-        """The attentive time since which there was no stall."""
+        """The attentive time at which the last stall ended; 0.0 if there was none."""
 
     def tick(self, now: float) -> float:
-        """Advance to the monotonic `now`, after pending input was read. Return the length of a stall that ended here,
-        or 0.0."""
+        """Advance the clock to `now` (monotonic seconds), after pending input was read. Return the length in seconds of
+        a stall that ends with this tick; 0.0 if there was none."""
         gap = max(0.0, now - self._last)
         counted = min(gap, self._most)
         self._time += counted
@@ -56,13 +58,13 @@ class AttentiveClock:
         return gap
 
     def read(self, now: float) -> float:
-        """Return the attentive seconds at the monotonic `now`, without advancing. The result never decreases, and never
-        passes the next tick."""
+        """Return the attentive time at `now` (monotonic seconds), without advancing the clock. The result never
+        decreases, and never exceeds the time of the next tick."""
         return self._time + min(max(0.0, now - self._last), self._most)
 
     @property
     def _most(self) -> float:
-        """Return the most that the next tick may add."""
+        """Return the maximum seconds that the next tick may add."""
         return self._cap if self._withheld < WITHHELD else self._stall
 
     def lags(self, now: float) -> bool:
@@ -71,5 +73,6 @@ class AttentiveClock:
         return now - self._last > self._cap
 
     def hears_since(self, now: float) -> float:
-        """Return the attentive time since which there was no stall, including a stall that is about to be noticed."""
+        """Return the attentive time at which the last stall ended. During a stall that no tick has noticed yet, this is
+        the current time."""
         return self.read(now) if now - self._last > self._stall else self.hearing_since

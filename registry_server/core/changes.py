@@ -25,19 +25,20 @@ class Change:
 
 
 class ChangeLog:
-    """The changes of the registry. Each change has its own revision, without gaps while the process lives."""
+    """The changes of the services. Each change gets the next revision, without gaps while the process runs."""
 
     def __init__(self, revision: int = 0, recent: int = 4096, tombstones: int = 10_000) -> None:
         self.revision = revision
         self.compacted = 0
-        """Readers that have not seen this revision cannot resume: a removal before it is forgotten."""
+        """The newest revision whose removal is forgotten: readers that have not seen this revision cannot resume."""
         self._recent: deque[Change] = deque(maxlen=recent)
         self._latest: OrderedDict[str, Change] = OrderedDict()
         self._removed: deque[Change] = deque()
         self._max_tombstones = tombstones
 
     def restore_removed(self, service_id: str, revision: int) -> None:
-        """Restore a removal from before the start; call this in order of revision, before any other change."""
+        """Restore a removal that happened before the start. Call this in the order of the revisions, before any other
+        change is recorded."""
         self._forget_oldest_removal()
         change = Change(revision, service_id, None)
         self._latest[service_id] = change
@@ -56,15 +57,17 @@ class ChangeLog:
         return change.revision
 
     def since(self, revision: int) -> list[Change]:
-        """Return every change after `revision` in order if all are kept, else the newest change of each service.
+        """Return every change after `revision`, in order, if all of them are kept; otherwise the newest change of each
+        service that has changed.
 
-        Raises RevisionCompacted if neither is possible without a gap. Also raises it for a revision of the future,
-        which belongs to another epoch of this registry.
+        Raises RevisionCompacted if a removal after `revision` has been forgotten, or if `revision` is higher than the
+        newest revision, because it then belongs to another epoch of this registry.
         """
         if revision > self.revision:
-            raise RevisionCompacted(f"revision {revision} is ahead of this registry, which is at {self.revision}")
+            raise RevisionCompacted(f"revision {revision} does not exist; the newest is {self.revision}")
         if revision < self.compacted:
-            raise RevisionCompacted(f"revision {revision} is no longer kept; the oldest is {self.compacted}")
+            why = f"changes after revision {revision} are no longer kept; the oldest to resume from is {self.compacted}"
+            raise RevisionCompacted(why)
         if self._recent and self._recent[0].revision <= revision + 1:
             return list(islice(self._recent, revision + 1 - self._recent[0].revision, None))
         newest: list[Change] = []
@@ -85,7 +88,7 @@ class ChangeLog:
         return None if change is None else change.service
 
     def newest_change(self, service_id: str) -> Change | None:
-        """Return the newest change of a service; None if none is known."""
+        """Return the newest change of a service; None if no change of it is kept."""
         return self._latest.get(service_id)
 
     def _append(self, service_id: str, service: Service | None) -> Change:

@@ -1,24 +1,27 @@
-"""By how much the wall clock was set since the start. Pure: both clocks are arguments.
+"""Measures by how much the wall clock was set since the start. Pure: the readings of both clocks are arguments.
 
-Deadlines run on the attentive clock, so a wall clock that is set moves none of them. Only moments that agents name by
-the registry's wall clock need this: an agent learns that clock from the answer to its registration, and not later.
+Deadlines use the attentive clock, so setting the wall clock moves none of them. Only times that agents state by the
+registry's wall clock need this: an agent reads that clock once, in the answer to its registration, and does not notice
+when it is set later.
 """
 
 from __future__ import annotations
 
 SET = 1.0
-"""Seconds by which the wall clock must move against the monotonic one to count as set; slower drift adds up to it."""
+"""Seconds by which the wall clock must move relative to the monotonic clock to count as set; slow drift counts once it
+has added up to this."""
 
 
 class ClockSteps:
-    """Sums up the steps of a wall clock."""
+    """Adds up the steps by which the wall clock was set."""
 
     def __init__(self, wall: float, monotonic: float) -> None:
         self._ahead = wall - monotonic
         self._total = 0.0
 
     def read(self, wall: float, monotonic: float) -> float:
-        """Return the seconds by which it was set forward in all, negative if back, up to this moment."""
+        """Return by how many seconds the wall clock has been set forward since the start, in total; negative if it was
+        set back. The arguments are the current readings of both clocks, in seconds."""
         step = wall - monotonic - self._ahead
         if abs(step) >= SET:
             self._ahead += step
@@ -27,11 +30,12 @@ class ClockSteps:
 
 
 def seconds_until(moment: float, wall: float, set_since: float) -> float:
-    """Return the seconds until a moment that an agent named; 0.0 if it is over.
+    """Return the seconds until a time that an agent stated, in seconds since the epoch; 0.0 if it has passed.
 
-    `set_since`: by how much the clock was set since the agent learned it. An agent that computes by what it learned
-    means the clock as it was; one that has a good clock of its own means the clock as it is. The sooner of the two that
-    is not over holds: a service is not exempt for an hour because a clock was wrong by one.
+    `set_since` is the number of seconds by which the registry's wall clock was set since the agent read it. The agent
+    may have computed the time from that reading, or from an accurate clock of its own. So there are two results, and
+    the smaller one that is not negative counts: a service must not be exempt for an hour because a clock was wrong by
+    an hour.
     """
     by_this_clock = moment - wall
     left = [each for each in (by_this_clock, by_this_clock + set_since) if each >= 0.0]

@@ -1,5 +1,5 @@
-"""Heartbeats in columns: a column of incarnations, and one more column for each figure that any of them reports.
-Pure."""
+"""Heartbeats in columns: one column with the incarnations, and one more for each figure that any of the heartbeats
+reports. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from registry_server.core.service import Report
 from registry_server.core.validation import check_report
 
 PATH = "beats.columns"
-"""The name of the columns, as the client typed it."""
+"""The path of the field that contains the columns, for error messages."""
 
 UNSET_STATUS = 0
 UNSET_DEPTH = -(2**63)
@@ -31,20 +31,22 @@ _FIGURES = (
     ("activity", "activity", UNSET_ACTIVITY),
     ("loop_lag_seconds", "loop_lag", None),
 )
-"""The column, its figure in a Report, and the number that is unset. In columns of floats, NaN is."""
+"""For each column: its name, the attribute of Report, and the value that means unset. In columns of floats, NaN means
+unset."""
 
 _COLUMNS = {f"{PATH}.loop_lag": f"{PATH}.loop_lag_seconds"}
-"""The column of a figure that is called otherwise there."""
+"""The path of the column, for a figure whose column has a different name."""
 
 _STATUSES: dict[int | None, ServiceStatus] = {each.value: each for each in ServiceStatus}
 
 _REPLACED = ("p95_ms", "queue_depth", "load")
-"""Figures that a beat without them clears, if its message replaces figures."""
+"""Figures that a heartbeat without them clears, if its message has `replaces_figures`."""
 
 
 @dataclass(slots=True)
 class Columns:
-    """The columns as they arrived. The class is not frozen, because one instance is created for each message."""
+    """The columns of one message, as they arrived. The class is not frozen, because one instance is created for each
+    message."""
 
     incarnations: Sequence[int]
     sequence: int = 0
@@ -53,10 +55,11 @@ class Columns:
 
 
 class Changes:
-    """The reported values that differ from those that `records` reported before, each at the position of its heartbeat.
+    """The figures in columns that differ from what the same services reported last.
 
-    `wrong` names the columns that are not as long as the incarnations; these columns are ignored. `replaces_figures`:
-    as in `Beats`.
+    `records` contains the service of each heartbeat, or None for a heartbeat that is ignored. `wrong` lists the columns
+    whose length is not that of `incarnations`; these columns are ignored. `replaces_figures` has the same meaning as in
+    `Beats`.
     """
 
     def __init__(self, columns: Columns, records: Sequence[Record | None], *, replaces_figures: bool) -> None:
@@ -70,7 +73,7 @@ class Changes:
             if column and len(column) == len(records):
                 self._compare(figure, column, unset, cleared=cleared)
             elif column:
-                why = f"has {len(column)} elements; it must have none, or {len(records)} as incarnations has"
+                why = f"has {len(column)} elements; it must be empty or have {len(records)}, as many as incarnations"
                 self.wrong.append(FieldError(f"{PATH}.{name}", why))
             elif cleared:
                 self._compare(figure, repeat(None, len(records)), unset, cleared=True)
@@ -87,7 +90,8 @@ class Changes:
                 self._figures.setdefault(position, {})[figure] = number
 
     def reports(self) -> Iterator[tuple[Record, Report, list[FieldError]]]:
-        """Return the new report of each service that reports a new value, and the mistakes."""
+        """Yield the record, the new report and the errors in it, for each service with a changed figure. A report with
+        errors must not be stored."""
         for position, figures in self._figures.items():
             record = self._records[position]
             assert record is not None

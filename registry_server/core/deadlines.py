@@ -1,4 +1,4 @@
-"""Decides until when the heartbeats of a service that sends them in time need not be sent to an observer. Pure.
+"""Decides how long the heartbeats of a service need not be sent to an observer, as long as they arrive in time. Pure.
 
 The observer computes the time at which it would act if no more heartbeats arrived, and by how much each heartbeat moves
 that time. These numbers belong to the observer; they are no rule of the registry. The registry reports a service once
@@ -17,13 +17,14 @@ from grid_model.observation import ReportDeadline
 from registry_server.core.record import Record
 
 WIDTH = 0.1
-"""Attentive seconds of a bucket: the time between two frames."""
+"""Width of a bucket in attentive seconds: the time between two frames."""
 
 LOOKED_AT = 20_000
-"""Deadlines that are looked at for one frame, which takes about 5 ms. Those beyond are looked at for the next one."""
+"""Maximum number of deadlines that are checked for one frame, which takes about 5 ms. Further deadlines are checked for
+the next frame."""
 
 SPARE_ENTRIES = 1000
-"""Entries of buckets that may be out of date, beside one for each deadline."""
+"""Outdated entries in buckets that are tolerated, in addition to one for each deadline, before they are removed."""
 
 
 @dataclass(slots=True)
@@ -38,18 +39,19 @@ class _Pending:
 class Deadlines:
     """The deadlines of one observer: at most one for each registered incarnation.
 
-    Deadlines are kept in buckets of equal width. A heartbeat moves no deadline; when a deadline is due that heartbeats
-    have put off, it is moved to its new time. So a heartbeat costs nothing here.
+    Deadlines are kept in buckets of equal width. A heartbeat does not move a deadline. Only when the deadline is due is
+    it checked whether heartbeats have postponed it; if so, it moves to its new time. So a heartbeat costs nothing here.
     """
 
     def __init__(self) -> None:
         self.pending: dict[int, _Pending] = {}
-        """By incarnation; to be read only: a call for each heartbeat would be felt."""
+        """The deadlines by incarnation. Callers read this directly, because a method call for each heartbeat would be
+        too slow; they must not change it."""
         self._buckets: dict[int, list[int]] = {}
         self._order: list[int] = []
         """The numbers of the buckets, as a heap."""
         self.entries = 0
-        """Those of all buckets; some may be out of date."""
+        """Number of entries in all buckets, including outdated ones."""
 
     def __len__(self) -> int:
         return len(self.pending)
@@ -58,7 +60,7 @@ class Deadlines:
         return incarnation in self.pending
 
     def put(self, record: Record, deadline: ReportDeadline) -> None:
-        """Report this service at the deadline, and not before."""
+        """Set the time at which this service is reported. This replaces an earlier deadline of the same incarnation."""
         bucket = _bucket_of(deadline.due)
         before = self.pending.get(record.incarnation)
         pending = _Pending(record, deadline.due, deadline.silence, deadline.inactivity, bucket)
@@ -71,12 +73,13 @@ class Deadlines:
                 self._drop_old_entries()
 
     def end(self, incarnation: int) -> None:
-        """Drop the deadline of an incarnation, if it has one: all its heartbeats are sent again."""
+        """Remove the deadline of an incarnation, if it has one, so that all its heartbeats are sent to the observer
+        again."""
         self.pending.pop(incarnation, None)
 
     def reached(self, now: float, limit: int = LOOKED_AT) -> list[Record]:
-        """Return the services whose deadlines have been reached, and drop these deadlines. The last heartbeat of each
-        service counts."""
+        """Return the services whose deadlines have passed, and remove these deadlines. A deadline that heartbeats have
+        postponed has not passed. At most `limit` deadlines are checked."""
         found: list[Record] = []
         later: dict[int, list[int]] = {}
         last, looked = _bucket_of(now), 0

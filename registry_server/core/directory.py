@@ -11,7 +11,7 @@ from grid_model.event import OPERATORS
 from registry_server.core.record import Record
 
 MOST_PAST = 100_000
-"""Incarnations that are over and whose service is remembered. Overflow rule: the oldest is forgotten."""
+"""Maximum number of ended incarnations whose service ids are remembered. Overflow rule: the oldest is forgotten."""
 
 
 class Directory:
@@ -19,18 +19,19 @@ class Directory:
 
     def __init__(self) -> None:
         self.records: dict[str, Record] = {}
-        """By id. Not to be changed but by `add` and `remove`."""
+        """The services by id. Only `add` and `remove` may change it."""
         self.by_incarnation: dict[int, Record] = {}
-        """The same by incarnation."""
+        """The services by incarnation. Only `add` and `remove` may change it."""
         self.refusing: set[str] = set()
         """The ids of services that refuse children."""
         self._past: OrderedDict[int, str] = OrderedDict()
         self._by_name: dict[str, set[str]] = {}
         self._by_parent: dict[str, set[str]] | None = None
-        """The ids of the services that declare a parent, by its id or name; None until `follow_parents`."""
+        """The ids of the services that declare a parent, by the id or name that they declare; None until
+        `follow_parents` is called."""
 
     def follow_parents(self) -> None:
-        """Keep from now on which services declare which parent. Without authentication nobody asks for it."""
+        """Start to record which services declare which parent. A registry without authentication rarely needs this."""
         self._by_parent = {}
         for record in self.records.values():
             self._link(record)
@@ -44,7 +45,7 @@ class Directory:
         return [self.records[each] for each in sorted(ids)]
 
     def get(self, service_id: str) -> Record:
-        """Return the record of a service; raise ServiceNotFound."""
+        """Return the record of a service. Raises ServiceNotFound if it is not registered."""
         record = self.records.get(service_id)
         if record is None:
             raise ServiceNotFound.of(service_id)
@@ -60,8 +61,8 @@ class Directory:
         return self.named(id_or_name) if own is None else [own, *self.named(id_or_name)]
 
     def resolve(self, id_or_name: str) -> Record | None:
-        """Return the service that a parent or recipient names: by its service_id, or by a name that exactly one service
-        has."""
+        """Return the service with this id, or else the only service with this name; None if there is none. A parent and
+        a recipient may be given by id or by name."""
         record = self.records.get(id_or_name)
         if record is None and id_or_name != OPERATORS:
             named = self._by_name.get(id_or_name, ())
@@ -70,19 +71,19 @@ class Directory:
         return record
 
     def id_of(self, id_or_name: str) -> str:
-        """Return the recipient under which alerts for this id or name wait: the service_id if it names a service
-        now."""
+        """Return the id of the service to which this id or name refers now; `id_or_name` itself if it refers to none.
+        Alerts are kept under the result."""
         record = self.resolve(id_or_name)
         return id_or_name if record is None else record.spec.service_id
 
     def names_of(self, record: Record) -> list[str]:
-        """Return the recipients under which alerts for a service may wait: its id, and its name while that is
-        unique."""
+        """Return the recipients for whom the alerts of a service may be kept: its id, and its name while no other
+        service has that name."""
         service_id, name = record.spec.service_id, record.spec.name
         return [service_id, name] if name != service_id and self.resolve(name) is record else [service_id]
 
     def add(self, record: Record) -> None:
-        """Add a service; its id must be free."""
+        """Add a service. No other registered service may have its id."""
         self.records[record.spec.service_id] = self.by_incarnation[record.incarnation] = record
         self._by_name.setdefault(record.spec.name, set()).add(record.spec.service_id)
         if record.spec.refused_children:
@@ -113,7 +114,8 @@ class Directory:
             self._past.popitem(last=False)
 
     def past_owner(self, incarnation: int) -> str:
-        """Return the service that the ended incarnation belonged to; empty if the incarnation is not remembered."""
+        """Return the id of the service to which an ended incarnation belonged; empty if the incarnation is not
+        remembered."""
         return self._past.get(incarnation, "")
 
     def _link(self, record: Record) -> None:
@@ -121,7 +123,8 @@ class Directory:
             self._by_parent.setdefault(record.spec.parent, set()).add(record.spec.service_id)
 
     def refuse_cycle(self, spec: Declaration) -> None:
-        """Follow the declared parents upwards; raise InvalidRequest if they lead back to the service itself."""
+        """Raise InvalidRequest if the declared parent of a service, its parent, and so on, lead back to the service
+        itself."""
         seen = {spec.service_id}
         id_or_name = spec.parent
         while id_or_name:

@@ -1,5 +1,5 @@
-"""The consequences of commands: messages to agents, and lines for the store. The core creates them; the shell carries
-them out."""
+"""The consequences of commands: messages to agents, and lines for the store. The core creates them; the server or the
+simulation carries them out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from registry_server.core.service import Intent, OwnedId, Service, StoredService
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """The registry has registered the service, and this stream carries it; `instance_id`: the one of the
+    """Notifies an agent that its service is registered and that this stream carries it. `instance_id` is the one in the
     registration."""
 
     service: Service
@@ -32,27 +32,28 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class UnknownService:
-    """The registry does not know this service: the agent should register it again."""
+    """Notifies an agent that the registry does not know this service, so that the agent registers it again."""
 
     service_id: str
-    """Empty if the registry does not remember which service the incarnation belonged to."""
+    """The id of the service; empty if the registry does not remember to which service the incarnation belonged."""
     incarnation: int = 0
-    """The incarnation that a heartbeat in columns named; 0 for other heartbeats."""
+    """The incarnation in the heartbeat, if the heartbeat came in columns; 0 otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class SupersededBy:
-    """A newer incarnation holds the id: stop."""
+    """Notifies an agent that a newer incarnation holds its service id, so that the agent stops. `incarnation` is the
+    newer one."""
 
     service_id: str
     incarnation: int
     superseded: int = 0
-    """Of a heartbeat in columns: the incarnation that it named."""
+    """The incarnation in the heartbeat, if the heartbeat came in columns; 0 otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeclaredDown:
-    """TRON declared this service down; the event contains the time and the cause."""
+    """Notifies an agent that TRON declared its service down; the event contains the time and the cause."""
 
     service_id: str
     event: Event
@@ -60,22 +61,22 @@ class DeclaredDown:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The registry refused a part of a message; the stream continues."""
+    """Notifies an agent that the registry refused a part of a message; the stream continues."""
 
     service_id: str
     field: str
     description: str
     reason: str = InvalidRequest.reason
-    """The reason of the error."""
+    """The error reason: a name of ErrorReason."""
     instance_id: str = ""
     """The instance_id of a refused registration; empty if another message was refused."""
     on_behalf_of: str = ""
-    """The principal for which a relay sent it; for the audit log only."""
+    """The principal for which a relay sent the refused message; for the audit log only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """The service left on purpose, and its goodbye is durable."""
+    """Notifies an agent that its service left on purpose, and that its goodbye is durable."""
 
     service_id: str
     incarnation: int
@@ -86,8 +87,8 @@ Message = Registered | Alert | UnknownService | SupersededBy | DeclaredDown | Re
 
 @dataclass(frozen=True, slots=True)
 class EndStream:
-    """End this stream, because no message arrives on it any more. `services`: how many it carries; `count`: how many
-    such streams there were."""
+    """Ends a stream on which no message arrives any more. `services` is the number of services that it carries; `count`
+    is the number of streams that were ended for this reason since the start, including this one."""
 
     services: int
     count: int
@@ -95,7 +96,7 @@ class EndStream:
 
 @dataclass(frozen=True, slots=True)
 class PutService:
-    """Store the record of a registered service; `fresh`: the incarnation is not stored yet."""
+    """Store the record of a registered service. `fresh`: the incarnation may be new to the store."""
 
     service: StoredService
     fresh: bool = True
@@ -103,7 +104,7 @@ class PutService:
 
 @dataclass(frozen=True, slots=True)
 class RemoveService:
-    """Remove the record and keep the tombstone."""
+    """Delete the record of a service, and store its tombstone."""
 
     tombstone: Tombstone
 
@@ -160,7 +161,8 @@ class AppendEvent:
 
 @dataclass(frozen=True, slots=True)
 class StopEscalation:
-    """Store that a copy has escalated to another recipient, or that the alert of another service lists it."""
+    """Store that a copy does not escalate any further, because it has escalated to another recipient, or because the
+    alert of another service lists the same failure."""
 
     alert_id: str
     recipient: str
@@ -177,8 +179,8 @@ class Acknowledge:
 
 @dataclass(frozen=True, slots=True)
 class WithdrawCopy:
-    """Store that the copy is withdrawn: a newer fact made it obsolete, or (`absent`) its recipient is not
-    registered."""
+    """Store that a copy of an alert is withdrawn, because a newer fact made it obsolete, or (`absent`) because its
+    recipient is not registered."""
 
     alert_id: str
     recipient: str
@@ -188,8 +190,8 @@ class WithdrawCopy:
 
 @dataclass(frozen=True, slots=True)
 class PutHeartbeats:
-    """Store when services were last heard: (service_id, seconds since the epoch). This may be delayed, because losing
-    it does no harm."""
+    """Store the times of the last heartbeats of services, as (service_id, seconds since the epoch). This may be
+    delayed, because losing these times does no harm."""
 
     heard: tuple[tuple[str, float], ...]
 
@@ -204,7 +206,7 @@ class ReserveRevisions:
 
 @dataclass(frozen=True, slots=True)
 class CompactEvents:
-    """Delete events with a smaller sequence number."""
+    """Delete the events with sequence numbers below `first`."""
 
     first: int
 

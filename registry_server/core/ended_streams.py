@@ -2,7 +2,8 @@
 
 Detaching a service takes a fraction of a millisecond, because a suspicion and its alert may follow at once. If
 thousands of streams end at once, all other work would wait for all of them. So a few services are detached at once and
-the others in short turns, and the parents take turns: a service of another parent does not wait for thousands.
+the others in short turns. The parents take turns, so that a service does not wait for thousands of services of another
+parent.
 """
 
 from __future__ import annotations
@@ -10,16 +11,17 @@ from __future__ import annotations
 from grid_model.round_robin import RoundRobin
 
 AT_ONCE = 16
-"""Services that may be detached the moment their streams end, within each `WINDOW`; none while more than that wait. The
-ends of further streams are read first then, because the service that ended one of them may be the only one of its
-parent."""
+"""Maximum number of services that are detached immediately when their streams end, within each `WINDOW`. If more
+services than this wait, none is detached immediately: the ends of further streams are read first, because one of their
+services may be the only child of its parent."""
 
 WINDOW = 0.005
-"""Seconds."""
+"""Seconds within which at most AT_ONCE services are detached immediately."""
 
 
 class EndedStreams:
-    """The services that wait to be detached. Bounded by the registered services, because each is on one stream."""
+    """The services that wait to be detached. There are at most as many as registered services, because each is on one
+    stream."""
 
     def __init__(self) -> None:
         self._waiting: RoundRobin[tuple[int, str]] = RoundRobin()
@@ -31,18 +33,20 @@ class EndedStreams:
         return bool(self._waiting)
 
     def put(self, parent: str, session_id: int, service_id: str) -> None:
-        """Add a service whose stream ended, which must not wait already."""
+        """Add a service whose stream ended. It must not be waiting already."""
         self._waiting.put(parent, (session_id, service_id))
         self._count += 1
 
     def take(self) -> tuple[int, str]:
-        """Return the session and the service to detach next. Raises StopIteration if no service waits."""
+        """Remove and return the session_id and the service_id to detach next. Raises StopIteration if no service
+        waits."""
         taken = self._waiting.take()
         self._count -= 1
         return taken
 
     def admit(self, now: float) -> bool:
-        """Return whether one more service may be detached at once. `now`: seconds of a monotonic clock."""
+        """Return whether one more service may be detached immediately, and count it if so. `now` is in seconds of a
+        monotonic clock."""
         if now - self._window_began >= WINDOW:
             self._window_began, self._at_once = now, AT_ONCE
         if not self._at_once or self._count > AT_ONCE:

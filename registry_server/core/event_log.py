@@ -13,7 +13,7 @@ from grid_model.event import Event
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """The events that a reader wants to read. An empty field matches all events."""
+    """Selects the events that a reader wants to read. An empty field matches all events."""
 
     recipient: str = ""
     service_id: str = ""
@@ -29,31 +29,35 @@ class EventFilter:
 
 
 class EventLog:
-    """Gives each event its number and keeps the newest events in memory; older events are read from the store."""
+    """Assigns each event its sequence number, and keeps the newest events in memory; older events are read from the
+    store."""
 
     def __init__(self, last: int = 0, first: int = 1, recent: int = 10_000) -> None:
         self.last = last
-        """The newest number given; 0 before the first."""
+        """The sequence number of the newest event; 0 before the first event."""
         self.first = first
-        """The oldest number that is kept."""
+        """The sequence number of the oldest event that is kept."""
         self._recent: deque[Event] = deque(maxlen=recent)
 
     def append(self, event: Event) -> Event:
-        """Number an event and add it; return the event with its number."""
+        """Assign the next sequence number to an event and add it to the log; return the event with its number."""
         self.last += 1
         numbered = replace(event, sequence=self.last)
         self._recent.append(numbered)
         return numbered
 
     def check(self, after: int) -> None:
-        """Raise RevisionCompacted if events after `after` are no longer kept, or `after` lies in the future."""
+        """Raise RevisionCompacted if events after the sequence number `after` are no longer kept, or if `after` is
+        higher than the newest number."""
         if after > self.last:
-            raise RevisionCompacted(f"sequence {after} is ahead of this log, which is at {self.last}")
+            raise RevisionCompacted(f"there is no event with the number {after}; the newest has the number {self.last}")
         if after and after + 1 < self.first:
-            raise RevisionCompacted(f"events after {after} are no longer kept; the oldest is {self.first}")
+            why = f"events after number {after} are no longer kept; the oldest kept event has the number {self.first}"
+            raise RevisionCompacted(why)
 
     def recent_after(self, after: int, limit: int) -> list[Event] | None:
-        """Return up to `limit` events after `after` from memory; None if they must be read from the store."""
+        """Return up to `limit` events after the sequence number `after` from memory; None if they must be read from the
+        store."""
         if after >= self.last:
             return []
         if not self._recent or self._recent[0].sequence > after + 1:
@@ -62,7 +66,7 @@ class EventLog:
         return list(islice(self._recent, start, start + limit))
 
     def compact(self, first: int) -> None:
-        """Forget events older than the number `first`."""
+        """Forget the events with sequence numbers below `first`."""
         self.first = max(self.first, first)
         while self._recent and self._recent[0].sequence < self.first:
             self._recent.popleft()

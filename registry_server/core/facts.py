@@ -1,4 +1,4 @@
-"""Creates the facts that TRON reads from the record of a service. Pure."""
+"""Creates, from the record of a service, the facts that the registry sends to TRON. Pure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from registry_server.core.record import Record
 
 
 def facts_of(record: Record, maintenance: Maintenance | None, parent: str | None = None) -> Facts:
-    """Return the current facts about a service; `maintenance` is the one that an operator set, if any. `parent`: the
-    service that receives alerts about it; None: the one that it declares."""
+    """Return the current facts about a service. `maintenance` is its maintenance; None if it is not under maintenance.
+    `parent` is the service that receives alerts about it; None means the parent that it declares."""
     spec, judgement = record.spec, record.judgement
     return Facts(
         service_id=spec.service_id,

@@ -22,7 +22,8 @@ from registry_server.core.service import Instant, Report, Service
 from registry_server.core.validation import check_report
 
 ANSWERED_LATE = 0.1
-"""Attentive seconds for which a registration may wait for its answer without a log line about it."""
+"""Attentive seconds after which the answer to a registration is late. If it is, the silence of the service counts from
+the answer."""
 
 
 class Beat(Protocol):
@@ -37,28 +38,30 @@ class Beat(Protocol):
 
 
 class ReadReport(Protocol):
-    """Parses the report of a heartbeat, based on the previous report. Raises InvalidRequest."""
+    """Returns the report in a heartbeat. Values that the heartbeat does not contain are taken from the previous report,
+    `before`. Raises InvalidRequest."""
 
     def __call__(self, beat: Any, before: Report, *, replaces_figures: bool) -> Report: ...
 
 
 class BeatRights(Protocol):
-    """The services for which a caller may send heartbeats; see `rights.Rights`."""
+    """Decides for which services a caller may send heartbeats; `rights.Rights` implements it."""
 
     admitted: set[int]
-    """The incarnations for which it may, as far as that is decided."""
+    """The incarnations for which the caller may send heartbeats, as far as that has been decided."""
 
     def admits(self, record: Record) -> bool:
-        """Decide for a service whose incarnation is not in `admitted`."""
+        """Return whether the caller may send heartbeats of a service whose incarnation is not in `admitted`."""
         ...
 
     def refusal(self, service_id: str) -> TronError | None:
-        """Return why the caller may not send heartbeats of a service; None if it may."""
+        """Return the error with which the caller's heartbeats of a service are refused; None if the caller may send
+        them."""
         ...
 
 
 class Heartbeats:
-    """The commands of Heartbeat streams, about registered services."""
+    """The commands that agents send on Heartbeat streams about registered services."""
 
     def __init__(
         self,
@@ -81,15 +84,15 @@ class Heartbeats:
         self._outgoing = outgoing
 
     def wait_for_answers(self, services: Iterable[Service]) -> None:
-        """Record that the answers to these registrations wait for the disk, until `answered`."""
+        """Record that these registrations have no answer yet, because they wait for the disk. `answered` ends this."""
         for service in services:
             record = self._records.get(service.spec.service_id)
             if record is not None and record.incarnation == service.incarnation:
                 record.unanswered = True
 
     def answered(self, session_id: int | None, service: Service, now: Instant) -> None:
-        """Record that the service received the answer to its registration. Its next heartbeat is due from now on,
-        however long the disk took, because it cannot send one before."""
+        """Record that the answer to a registration was sent to the service. The service's silence counts from now on,
+        however long the disk took, because the service cannot send heartbeats before it receives the answer."""
         record = self._records.get(service.spec.service_id)
         if record is None or record.session != session_id or record.incarnation != service.incarnation:
             return
@@ -98,8 +101,8 @@ class Heartbeats:
             self._facts.hear_late(record, now)
 
     def set_reading(self, session_id: int, now: Instant, *, paused: bool) -> None:
-        """Record that the registry pauses to read a stream, or reads it again. The services on it cannot be heard
-        meanwhile, so their silence counts from the end of the pause."""
+        """Record that the registry pauses reading from a stream (`paused`), or resumes it. The services on the stream
+        cannot be heard during the pause, so their silence counts from its end."""
         for service_id in self._attachments.sessions[session_id].services:
             record = self._records.get(service_id)
             if record is not None and record.session == session_id:
@@ -118,9 +121,12 @@ class Heartbeats:
         replaces_figures: bool = False,
         rights: BeatRights | None = None,
     ) -> list[Rejected]:
-        """Record the heartbeats of one message; see `beat`. Return the mistakes in them: a heartbeat counts even if its
-        figures are invalid. `replaces_figures`: unset figures are cleared. `rights`: those of the caller; None if
-        callers may do everything."""
+        """Record the heartbeats of one message, each as `beat` does. Return a Rejected for each error in them. A
+        heartbeat counts even if its figures are invalid.
+
+        `replaces_figures`: figures that a heartbeat does not contain are cleared. `rights` are the rights of the
+        caller; None means that the caller may do everything.
+        """
         records, beat = self._records, self.beat
         rejected: list[Rejected] = []
         for each in beats:
@@ -160,7 +166,8 @@ class Heartbeats:
         *,
         relayed: bool = False,
     ) -> Record | None:
-        """Record a heartbeat. Return the record of the service; None if the heartbeat was answered instead.
+        """Record a heartbeat, and return the record of the service. If the service is not registered, or the
+        incarnation is not the current one, the agent is notified of that instead, and the result is None.
 
         `report` None keeps the previous report. `relayed`: the stream only relays the heartbeat, and does not carry the
         service.
@@ -206,8 +213,8 @@ class Heartbeats:
         replaces_figures: bool = False,
         rights: BeatRights | None = None,
     ) -> list[Rejected]:
-        """Record the heartbeats of one message that arrive in columns. Each is handled as `beat` handles a heartbeat
-        with its incarnation. Return the mistakes in them."""
+        """Record the heartbeats of one message that arrive in columns, each as `beat` does for a heartbeat with an
+        incarnation. Return a Rejected for each error in them."""
         incarnations = columns.incarnations
         session = self._attachments.sessions[session_id]
         session.heard_at = now.attentive
@@ -239,8 +246,8 @@ class Heartbeats:
         return rejected
 
     def acknowledge_on_stream(self, session_id: int, alert_ids: Iterable[str], now: Instant) -> None:
-        """Acknowledge alerts that are addressed to services on this stream. The acknowledgement counts as a heartbeat
-        of the service, because its next heartbeat may be queued behind thousands of such messages."""
+        """Acknowledge alerts that are addressed to services on this stream. An acknowledgement also counts as a
+        heartbeat of its service, because the next heartbeat may be queued behind thousands of acknowledgements."""
         self._attachments.sessions[session_id].heard_at = now.attentive
         for alert_id in alert_ids:
             for recipient in sorted(self._delivery.mailboxes.recipients(alert_id)):
@@ -254,15 +261,15 @@ class Heartbeats:
                         break
 
     def abandon(self, session_id: int, service_id: str, incarnation: int, now: Instant) -> list[Record]:
-        """Detach a service whose program crashed while its stream continues with others. Return its record if the
-        stream carried this incarnation."""
+        """Detach a service whose program crashed while its stream continues with other services. Return a list with its
+        record; an empty list if the stream does not carry this incarnation."""
         self._attachments.sessions[session_id].heard_at = now.attentive
         record = self._attachments.abandon(session_id, service_id, incarnation, now)
         return [] if record is None else [record]
 
     def goodbye(self, session_id: int, service_id: str, reason: str, now: Instant, incarnation: int = 0) -> None:
-        """Remove a service that leaves on purpose, if this stream carries its current incarnation. A goodbye that names
-        the incarnation is answered once it is durable."""
+        """Remove a service that leaves on purpose, if this stream carries its current incarnation. If the goodbye
+        contains the incarnation, it is answered once the removal is durable."""
         session = self._attachments.sessions[session_id]
         session.heard_at = now.attentive
         held = session.services.get(service_id)
@@ -283,7 +290,7 @@ class Heartbeats:
         self._delivery.deliver(record)
 
     def _admitted(self, session_id: int, records: Sequence[Record | None], rights: BeatRights) -> list[Record | None]:
-        """Return the records, with None in place of those for which the caller may not send heartbeats."""
+        """Return the records, with None in place of each service for which the caller may not send heartbeats."""
         admitted = rights.admitted
         return [
             record
@@ -295,8 +302,9 @@ class Heartbeats:
     def _answer_unknown(
         self, session_id: int, incarnations: Iterable[int], rights: BeatRights | None = None
     ) -> list[Rejected]:
-        """Answer heartbeats in columns whose incarnation is not current. Return the mistakes in them. An incarnation of
-        others is answered like one that was never used, so that nothing is learned from it."""
+        """Answer heartbeats in columns whose incarnation is not current. Return a Rejected if heartbeats have no
+        incarnation. The incarnation of a service of another owner is answered like one that was never used, so that the
+        caller learns nothing about it."""
         zeros = 0
         for incarnation in incarnations:
             service_id = self._directory.past_owner(incarnation)
@@ -312,7 +320,7 @@ class Heartbeats:
                     self._registrations.send_removed_as_down(service_id, session_id)
                     self._attachments.sessions.drop(session_id, service_id)
                 self._outgoing.send(session_id, UnknownService(service_id, incarnation))
-        why = f"{zeros} of them are 0; a heartbeat in columns must name its incarnation"
+        why = f"{zeros} elements are 0; every heartbeat in columns needs an incarnation"
         return [Rejected("", f"{PATH}.incarnations", why)] if zeros else []
 
     def _take_report(self, record: Record, report: Report, now: Instant) -> None:

@@ -279,7 +279,7 @@ def test_more_beats_in_columns_than_one_message_may_hold_are_refused_and_the_str
         rejected = agent.wait("rejected")[0]
         assert (rejected.field, rejected.description) == (
             "beats.columns.incarnations",
-            "has 10001; at most 10000 are allowed",
+            "has 10001 elements; at most 10000 heartbeats are allowed",
         )
         in_columns(agent, *[number] * 10_000, sequence=5)
         agent.wait_acknowledged(5)
@@ -334,6 +334,7 @@ def test_more_registrations_than_one_message_may_hold_are_refused(grid: Grid) ->
         agent.register(service_id)
         many(agent, *[a_service("x")] * 1001)
         rejected = agent.wait("rejected")[0]
-        assert (rejected.field, rejected.description) == ("registers.registers", "has 1001; at most 1000 are allowed")
+        expected = ("registers.registers", "has 1001 elements; at most 1000 are allowed")
+        assert (rejected.field, rejected.description) == expected
         agent.beat(service_id, sequence=1)
         agent.wait_acknowledged(1)

@@ -245,7 +245,7 @@ def test_patience_is_in_attentive_seconds(bench: Bench) -> None:
     assert isinstance(bench.stream.is_too_slow(1.0, at(1.0 + PATIENCE)), ReaderTooSlow)
 
 
-@pytest.mark.parametrize(("services", "words"), [(3, "silent until"), (0, "nobody is on it")])
+@pytest.mark.parametrize(("services", "words"), [(3, "declared down"), (0, "carries no service")])
 def test_a_silent_stream_is_ended_with_its_reason(bench: Bench, services: int, words: str) -> None:
     bench.stream.push(EndStream(services, 1))
     assert isinstance(bench.stream.failure, SilentStream)
@@ -428,7 +428,8 @@ def test_too_many_registrations_in_one_message_are_refused_as_a_whole(bench: Ben
     bench.written()
     bench.receive(Registers((), MAX_REGISTERS + 1))
     (rejected,) = bench.written()
-    assert (rejected.field, rejected.description) == ("registers.registers", "has 1001; at most 1000 are allowed")
+    expected = ("registers.registers", "has 1001 elements; at most 1000 are allowed")
+    assert (rejected.field, rejected.description) == expected
 
 
 def test_a_relay_registers_services_that_its_stream_does_not_carry(bench: Bench) -> None:

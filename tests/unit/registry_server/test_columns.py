@@ -107,7 +107,7 @@ def test_of_a_message_with_zeros_the_others_count(grid: Grid) -> None:
     number = grid.register("a").incarnation
     (rejected,) = beat(grid, RELAY, 0, number, 0)
     assert (rejected.service_id, rejected.field) == ("", f"{PATH}.incarnations")
-    assert "2 of them are 0" in rejected.description
+    assert "2 elements are 0" in rejected.description
     assert grid.registry.get("a").heard_at == grid.time
 
 
@@ -161,7 +161,7 @@ def test_a_column_of_another_length_reports_nothing_and_the_others_do(grid: Grid
     first, second = grid.register("a").incarnation, grid.register("b").incarnation
     (rejected,) = beat(grid, RELAY, first, second, load=(0.5,), p95_ms=(1.0, 2.0))
     assert (rejected.service_id, rejected.field) == ("", f"{PATH}.load")
-    assert rejected.description == "has 1 elements; it must have none, or 2 as incarnations has"
+    assert rejected.description == "has 1 elements; it must be empty or have 2, as many as incarnations"
     assert grid.registry.get("a").heard_at == grid.time
     assert grid.registry.get("b").report == Report(p95_ms=2.0)
 

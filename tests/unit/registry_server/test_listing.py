@@ -140,7 +140,7 @@ async def test_events_that_are_let_go_of_while_a_page_is_read_are_a_gap_that_is_
             return await read(after, limit, wanted, unacknowledged=unacknowledged, newest=newest)
 
         monkeypatch.setattr(loop, "read_events", and_before_that_some_go)
-        with pytest.raises(RevisionCompacted, match="events after 3 are no longer kept"):
+        with pytest.raises(RevisionCompacted, match="events after number 3 are no longer kept"):
             await EventService(loop, Callers(loop)).ListEvents(
                 event_service_pb2.ListEventsRequest(after_sequence=3), NO_CONTEXT
             )
