@@ -22,7 +22,7 @@ from registry_server.core.service import Instant, Judgement
 
 
 class Judgements:
-    """The verdict about each service, registered or removed."""
+    """Keeps the verdict about each service, whether it is registered or has been removed."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Judgements:
         self._published = published
 
     def put(self, record: Record, judgement: Judgement, now: Instant, *, removed: bool) -> None:
-        """Set the verdict about a service; `removed`: the service is deregistered because of it."""
+        """Set the verdict about a service. `removed`: the service is deregistered because of this verdict."""
         service_id = record.spec.service_id
         self._registrations.loss_alerts.remove(record.judgement)
         self._registrations.loss_alerts.put(service_id, judgement)
@@ -60,16 +60,17 @@ class Judgements:
         return self._registrations.is_alive(service_id)
 
     def show_again(self, record: Record) -> None:
-        """Send the verdict to observers again, because they have a different one."""
+        """Send observers the verdict about a service again, because they assume a different one."""
         self._facts.changed_beside_judgement(record)
 
     def decided_beforehand(self, record: Record) -> None:
-        """Record that the newest facts were handled by a preauthorized suspicion of the observer."""
+        """Record that a preauthorized suspicion has already handled the newest facts about a service, so that the
+        observer need not decide on them."""
         self._facts.decided(record)
 
     def notified(self, service_id: str, alert_id: str, recipient: str) -> bool:
-        """Record that one more recipient is notified of a death, possibly of a service that has been deregistered
-        since. Return False if that death is over, or the recipient was notified before."""
+        """Record that one more recipient is notified of the death of a service, which may have been deregistered since.
+        Return False if `alert_id` is not the alert of its current death, or if the recipient was notified before."""
         judgement = self._of(service_id)
         if judgement is None or judgement.down_event is None or judgement.down_event.alert_id != alert_id:
             return False
@@ -81,8 +82,9 @@ class Judgements:
         return True
 
     def return_after(self, service_id: str, recipient: str) -> Event | None:
-        """Record that a recipient is notified of a death that is over. Return the alert of the return, which must
-        follow; None if the service is down again or removed: the recipient is then notified of the next return."""
+        """Record that a recipient is notified of a death after the service has returned. Return the alert of the
+        return, which must be sent next; None if the service is down again or removed, because the recipient is then
+        notified of its next return."""
         judgement = self._of(service_id)
         if judgement is None:
             return None
@@ -110,8 +112,8 @@ class Judgements:
         return 1
 
     def acknowledge_loss(self, alert_id: str, now: Instant) -> int:
-        """Record that an operator acknowledges the loss that this alert reported. Return the number of services: one or
-        none."""
+        """Record that an operator acknowledges the loss that this alert reported. Return 1 if that loss was open and
+        not acknowledged, else 0."""
         service_id = self._registrations.loss_alerts.find(alert_id)
         return 0 if service_id is None else self.acknowledge_lost(service_id, now)
 
@@ -125,7 +127,7 @@ class Judgements:
         return None if tombstone is None else tombstone.judgement
 
     def _change(self, service_id: str, judgement: Judgement) -> Record | None:
-        """Store a change of a verdict; return the record, None for a service that is no longer registered."""
+        """Store a change of a verdict. Return the record; None for a service that is no longer registered."""
         record = self._directory.records.get(service_id)
         if record is not None:
             record.judgement = judgement

@@ -1,4 +1,4 @@
-"""Numbers the facts on which verdicts depend: each fact and each heartbeat gets the next observation. Pure."""
+"""Numbers the facts on which verdicts depend: each fact and each heartbeat gets the next observation number. Pure."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from registry_server.core.record import Record
 from registry_server.core.service import Instant
 
 OBSERVATION_BITS = 43
-"""Each life of the registry reserves at least one block of revisions; the number of the block is above these bits."""
+"""Number of low bits in an observation number that count within one run of the registry. The bits above contain the
+number of a block of revisions, which is different in each run."""
 
 LOOKED_AT = 20 * PART
-"""Records that one part of `save_heartbeats` looks at: about a millisecond."""
+"""Maximum number of records that one call of `save_heartbeats` visits, which takes about a millisecond."""
 
 
 class LivenessFacts:
-    """The facts about each record that observers receive. `revision`: the newest one at the start."""
+    """Numbers the facts about each service, and sends them to observers. `revision` is the newest revision at the
+    start."""
 
     def __init__(
         self, records: Mapping[str, Record], observers: Observers, outgoing: Outgoing, revision: int = 0
@@ -32,12 +34,13 @@ class LivenessFacts:
         self._outgoing = outgoing
         # Unlike in any life before, so that an alert_id, which follows from it, never comes twice.
         self.newest = revision // REVISION_BLOCK << OBSERVATION_BITS
-        """The newest observation."""
+        """The number of the newest observation."""
         self._to_save: list[Record] = []
-        """The records that the present round of `save_heartbeats` has not looked at."""
+        """The records that `save_heartbeats` has not visited yet in its current round."""
 
     def changed(self, record: Record) -> None:
-        """Record a change on which verdicts may depend, so that older verdicts no longer hold."""
+        """Record a change of a service on which verdicts may depend, so that verdicts based on older facts are
+        refused."""
         self.newest += 1
         record.observation = self.newest
         # A service that registers and is judged alive already can wait for the next tick: thousands may come at once.
@@ -46,27 +49,28 @@ class LivenessFacts:
         self._observers.changed(record.spec.service_id, parent=record.spec.parent, urgent=urgent)
 
     def changed_beside_judgement(self, record: Record) -> None:
-        """Record a change on which no verdict depends, so that older verdicts still hold."""
+        """Record a change of a service on which no verdict depends, so that verdicts based on older facts are still
+        accepted."""
         self._observers.changed(record.spec.service_id, parent=record.spec.parent, urgent=False)
 
     def activity_moved(self, record: Record) -> None:
-        """Record that the activity counter of a service changed whose lack of progress TRON evaluates."""
+        """Record a change of the activity counter of a service whose progress TRON checks."""
         self._observers.activity_moved(record)
 
     def decided(self, record: Record) -> None:
-        """Record that a change was handled by a preauthorized suspicion of the observer."""
+        """Record that a preauthorized suspicion of the observer has already handled the newest change of a service."""
         self._observers.decided(record.spec.service_id)
 
     def defer(self, observer: str, deadlines: Iterable[ReportDeadline], by_incarnation: Mapping[int, Record]) -> None:
-        """Report these incarnations to the observer only at its deadlines, and none of their heartbeats before. This
-        applies only to incarnations that are registered and ALIVE, because each heartbeat of another one may end its
+        """Stop sending the observer the heartbeats of these incarnations, and report each incarnation at its deadline.
+        Incarnations that are not registered or not ALIVE are left out, because each of their heartbeats may end a
         suspicion."""
         found = [(by_incarnation.get(each.incarnation), each) for each in deadlines]
         alive = [(record, each) for record, each in found if record and record.judgement.liveness is Liveness.ALIVE]
         self._observers.defer(observer, alive)
 
     def hear(self, record: Record, now: Instant) -> None:
-        """Record a heartbeat."""
+        """Record a heartbeat of a service; `publish_heard` sends it to observers."""
         self.newest += 1
         record.observation = self.newest
         if record.session is not None and now.attentive - record.heard_at > record.worst_gap:
@@ -75,8 +79,8 @@ class LivenessFacts:
         record.last_heartbeat_at = now.wall
 
     def hear_many(self, records: Sequence[Record], now: Instant) -> None:
-        """Record one heartbeat of each of these services, which arrived in one message, as one observation; observers
-        receive it."""
+        """Record one heartbeat of each of these services, and send it to observers. They arrived in one message, so
+        they get the same observation number."""
         self.newest += 1
         observation, attentive, wall = self.newest, now.attentive, now.wall
         for record in records:
@@ -99,8 +103,9 @@ class LivenessFacts:
         self._observers.heard(record)
 
     def undefer(self, record: Record) -> None:
-        """Report no silence of an incarnation any more: a newer one takes its place, or its stream ended. The facts of
-        the break follow once it is detached, and a verdict on older ones would be refused."""
+        """Drop the report deadline of a service's incarnation, because a newer incarnation replaces it, or because its
+        stream ended. Facts about the end of the stream follow once the service is detached; until then, verdicts based
+        on older facts are refused."""
         self._observers.undefer(record.incarnation)
 
     def removed(self, record: Record) -> None:
@@ -109,14 +114,14 @@ class LivenessFacts:
         self._observers.removed(record.spec.service_id)
 
     def saved(self, record: Record) -> None:
-        """Record that the time of the last heartbeat is stored with the record."""
+        """Record that the time of a service's last heartbeat is stored together with its record."""
         record.stored_heartbeat_at = record.last_heartbeat_at
 
     def save_heartbeats(self, limit: int = PART) -> bool:
-        """Store the last heartbeat of up to `limit` services whose newest heartbeat is not on disk. Return whether the
-        round over all services continues.
+        """Store the time of the last heartbeat for up to `limit` services for which it is not on disk yet. Return
+        whether further calls are needed to complete the round over all services.
 
-        A round visits each record, which costs less than to note at each heartbeat that its time must be stored.
+        A round visits every record, which costs less than recording at each heartbeat that its time must be stored.
         """
         if not self._to_save:
             self._to_save = list(self._records.values())
@@ -136,8 +141,8 @@ class LivenessFacts:
         return bool(self._to_save)
 
     def heard_after(self, observation: int) -> tuple[list[tuple[int, float]], int]:
-        """Return the services whose heartbeats arrived after an observation, as incarnation and seconds since the
-        epoch; and the newest observation."""
+        """Return the services with heartbeats after an observation, each as (incarnation, time of the last heartbeat in
+        seconds since the epoch), and the number of the newest observation."""
         heard = [
             (record.incarnation, record.last_heartbeat_at)
             for record in self._records.values()
@@ -147,6 +152,7 @@ class LivenessFacts:
 
 
 def _note_gap(record: Record, now: float) -> None:
-    """Record the time since the last heartbeat, less what the service declared to be busy for, if it is the longest."""
+    """Record the time since the last heartbeat, without the time for which the service declared itself busy, if it is
+    the longest so far."""
     since = max(record.heard_at, record.attached_at or 0.0, record.busy_until_at or 0.0)
     record.worst_gap = max(record.worst_gap, now - since)

@@ -1,7 +1,7 @@
 """Records which services were lost (are down, or were removed while down), and which alerts reported the loss. Pure.
 
 If a parent acknowledges its copy, or the operators' sinks acknowledge theirs, the loss is not acknowledged: only an
-operator's acknowledgement, which names no recipient, does that. A service that has come back is not lost.
+operator can do that, with an acknowledgement in which the recipient is empty. A service that has come back is not lost.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ def is_lost(judgement: Judgement | None) -> bool:
 
 
 class LossAlerts:
-    """The lost services, by the alert_id of their death or removal. At most two entries for each lost service."""
+    """The ids of lost services, by the alert_id of the alert about their death or removal. There are at most two
+    entries for each lost service."""
 
     def __init__(self) -> None:
         self._services: dict[str, str] = {}
@@ -28,7 +29,8 @@ class LossAlerts:
             self._services[alert_id] = service_id
 
     def remove(self, judgement: Judgement | None) -> None:
-        """Remove a service with this verdict, because it is back or forgotten."""
+        """Remove the alerts about a service that had this verdict, because the service is back or its tombstone is no
+        longer kept."""
         for alert_id in _alert_ids(judgement):
             self._services.pop(alert_id, None)
 

@@ -12,21 +12,23 @@ from grid_model.observation import Delivery
 from registry_server.core.unacknowledged import Unacknowledged
 
 WAITING = 1000
-"""Alerts kept for one recipient.
+"""Maximum number of alerts that are kept for one recipient.
 
-Overflow rule: the oldest is no longer pushed; it stays in the event log, unacknowledged. A critical one that did not
-escalate yet goes to operators, since no other recipient would be notified.
+Overflow rule: the oldest alert is no longer sent; it stays in the event log, unacknowledged. If it is critical and has
+not escalated yet, it goes to the operators, since no other recipient would be notified.
 """
 
 FOR_OPERATORS = 20_000
-"""The same for operators, beyond whom there is nobody."""
+"""Maximum number of alerts that are kept for the operators. Overflow rule: the oldest alert is no longer sent; nobody
+else can receive it."""
 
 IN_FLIGHT = 256
-"""Alerts sent to one recipient and not yet acknowledged. Overflow rule: the next waits for an acknowledgement."""
+"""Maximum number of alerts that are sent to one recipient and not yet acknowledged. Overflow rule: the next alert waits
+for an acknowledgement."""
 
 
 class Mailboxes:
-    """The copies that wait for each recipient. A recipient is the service_id or the name that an event is
+    """The alert copies that wait for each recipient. A recipient is the service_id or the name that an event is
     addressed to."""
 
     def __init__(self, waiting: int = WAITING, in_flight: int = IN_FLIGHT, for_operators: int = FOR_OPERATORS) -> None:
@@ -40,7 +42,7 @@ class Mailboxes:
         it, each `take` would pass over everything in flight."""
         self._recipients: dict[str, set[str]] = {}
         self._about: dict[str, dict[tuple[str, str], None]] = {}
-        """By service: the copies (alert_id, recipient) that tell of it, or list it."""
+        """By service: the copies, as (alert_id, recipient), that are about the service or list it."""
         self.unacknowledged = Unacknowledged()
 
     def put(self, copy: Delivery) -> Delivery | None:
@@ -61,12 +63,13 @@ class Mailboxes:
         return dropped
 
     def get(self, alert_id: str, recipient: str) -> Delivery | None:
-        """Return the copy that waits for this recipient; None if there is none."""
+        """Return the copy of an alert that waits for this recipient; None if no such copy waits."""
         box = self._boxes.get(recipient)
         return None if box is None else box.get(alert_id)
 
     def stop_escalation(self, alert_id: str, recipient: str) -> Delivery | None:
-        """Prevent a copy from escalating further; return its new state, None if no copy waits that could escalate."""
+        """Mark a waiting copy, so that it does not escalate any further. Return the changed copy; None if no such copy
+        waits, or if it was marked before."""
         copy = self.get(alert_id, recipient)
         if copy is None or copy.escalated:
             return None
@@ -82,7 +85,7 @@ class Mailboxes:
         return len(self._boxes.get(recipient, ()))
 
     def about(self, service_id: str) -> list[Delivery]:
-        """Return the copies about a service, or that list it, for all recipients, oldest first."""
+        """Return the waiting copies that are about a service or list it, for all recipients, oldest first."""
         return [self._boxes[recipient][alert_id] for alert_id, recipient in self._about.get(service_id, ())]
 
     def all_recipients(self) -> list[str]:
@@ -111,14 +114,15 @@ class Mailboxes:
         return True
 
     def forget_before(self, sequence: int) -> list[Delivery]:
-        """Remove all copies of events with a smaller number; return those that were waiting."""
+        """Remove the copies of all events with sequence numbers below `sequence`, and return these copies."""
         old = [copy for copy in self.all_waiting() if copy.event.sequence < sequence]
         for copy in old:
             self.acknowledge(copy.event.alert_id, copy.event.recipient)
         return old
 
     def take(self, recipient: str) -> list[Event]:
-        """Return the oldest alerts that may be sent now, oldest first; they count as in flight from now on."""
+        """Return the alerts to send to a recipient now, oldest first, up to the limit of alerts in flight. They count
+        as in flight from now on."""
         box = self._boxes.get(recipient)
         if not box:
             return []
@@ -133,12 +137,13 @@ class Mailboxes:
         return [box[alert_id].event for alert_id in ready]
 
     def not_sent(self, alert_id: str, recipient: str) -> None:
-        """Record that this alert is not in flight after all and must be sent again."""
+        """Record that this alert was not sent after all: it is no longer in flight, and `take` returns it again."""
         self._sent.get(recipient, set()).discard(alert_id)
         self._unsent.pop(recipient, None)
 
     def connection_lost(self, recipient: str) -> None:
-        """Record that nothing is in flight any more: unacknowledged alerts will be sent again."""
+        """Record that the recipient has lost its stream: none of its alerts is in flight any more, and `take` returns
+        them again."""
         self._sent.pop(recipient, None)
         self._unsent.pop(recipient, None)
 

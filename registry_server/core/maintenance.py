@@ -1,5 +1,5 @@
-"""The maintenance of services, in which operators hold alerts. It is kept by service id, even while the service is not
-registered. Pure."""
+"""The maintenance of services. While a service is under maintenance, alerts about it are held back. Maintenance is kept
+by service id, even while the service is not registered. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from registry_server.core.service import Instant
 
 
 class HeldNotices:
-    """The maintenance that operators set. `changed` is called with each affected service that is registered."""
+    """The services under maintenance. Its methods call `changed` with the record of an affected service, if the service
+    is registered."""
 
     def __init__(self, records: Mapping[str, Record], outgoing: Outgoing) -> None:
         self.by_id: dict[str, Maintenance] = {}
@@ -28,19 +29,19 @@ class HeldNotices:
         self._notify(maintenance.service_id, changed)
 
     def release(self, service_id: str, changed: Callable[[Record], None]) -> None:
-        """End the maintenance of a service; do nothing without one."""
+        """End the maintenance of a service; do nothing if it is not under maintenance."""
         if self.by_id.pop(service_id, None) is not None:
             self._outgoing.write(DropMaintenance(service_id))
             self._notify(service_id, changed)
 
     def release_due(self, now: Instant, changed: Callable[[Record], None]) -> None:
-        """End each maintenance whose time is over."""
+        """End the maintenance of each service for which its time is over."""
         for each in list(self.by_id.values()):
             if each.until is not None and each.until <= now.wall:
                 self.release(each.service_id, changed)
 
     def all(self) -> list[Maintenance]:
-        """Return all maintenance, by service_id."""
+        """Return the maintenance of all services, in the order of their ids."""
         return [self.by_id[each] for each in sorted(self.by_id)]
 
     def _notify(self, service_id: str, changed: Callable[[Record], None]) -> None:

@@ -1,4 +1,4 @@
-"""The facts that an observer has not received yet, merged while it does not read."""
+"""The facts that an observer has not received yet. They are merged while the observer does not read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from registry_server.core.deadlines import Deadlines
 from registry_server.core.record import Record
 
 Heard = tuple[int, int, float]
-"""One heartbeat: the incarnation, the observation, and the attentive second. A plain tuple: one is made for each."""
+"""One heartbeat: the incarnation, the observation, and the attentive time. It is a plain tuple, because one is created
+for each heartbeat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,12 @@ class Unread:
     beats: tuple[Heard, ...]
     removed: tuple[str, ...]
     copies: tuple[tuple[str, str], ...] = ()
-    """The copies of alerts to read, as (alert_id, recipient); a copy that is not found no longer waits."""
+    """The alert copies whose state the observer must be sent, as (alert_id, recipient). A copy that is not found no
+    longer waits."""
 
     def parts(self, size: int) -> list[Unread]:
-        """Return the facts in parts of at most `size` facts, where a copy counts as COPY_WEIGHT of them: removed
-        services first, heartbeats last."""
+        """Return the facts in parts of at most `size` facts, in which an alert copy counts as COPY_WEIGHT facts. The
+        first part contains the removed services, the last one the heartbeats."""
         if len(self.changed) + COPY_WEIGHT * len(self.copies) <= size:
             return [self]
         few = max(1, size // COPY_WEIGHT)
@@ -41,20 +43,21 @@ class Unread:
 
 
 COPY_WEIGHT = 5
-"""How many facts about services cost as much as a copy of an alert, which has the alert in it."""
+"""The cost of an alert copy relative to that of the facts about one service: a copy costs more, because it contains the
+alert."""
 
 
 class ObservationFeed:
     """The facts that one observer has not received yet.
 
-    Overflow rule: nothing queues. The feed names the changed services, and their facts are read when the frame is
-    built; a later heartbeat replaces an earlier one. So the feed is bounded by the number of services, and by
-    `MAX_COPIES` and `MAX_REMOVED`.
+    Overflow rule: facts do not queue. The feed contains only the ids of the changed services, and their facts are read
+    when the frame is built; a later heartbeat replaces an earlier one. So the feed is bounded by the number of
+    services, and by `MAX_COPIES` and `MAX_REMOVED`.
     """
 
     MAX_COPIES = 100_000
-    """Maximum number of copies that wait to be sent. Overflow rule: the feed ends, and the observer starts again with a
-    snapshot."""
+    """Maximum number of alert copies that wait to be sent. Overflow rule: the feed ends, and the observer starts again
+    with a snapshot."""
 
     MAX_REMOVED = 100_000
     """Maximum number of removed services that wait to be sent. Overflow rule: the feed ends, and the observer starts
@@ -68,18 +71,19 @@ class ObservationFeed:
             self._enter(service_id, "")
         self._copies: dict[tuple[str, str], None] = dict.fromkeys(copies)
         self._sent_copies: set[tuple[str, str]] = set()
-        """The copies that the observer was sent and that have not ended for it; bounded by what waits in mailboxes."""
+        """The alert copies that the observer was sent, and whose end it was not sent yet. Bounded by the number of
+        copies that wait in mailboxes."""
         self._beats: dict[str, Heard] = {}
         self._removed: dict[str, None] = {}
         self._deadlines = Deadlines()
         self.urgent = False
-        """Whether something waits that must not wait for the next tick."""
+        """Whether a fact waits that must be sent before the next tick."""
         self._undecided: set[str] = set()
-        """The services for which it is urgent."""
+        """The services with urgent changes on which the observer has to decide."""
 
     def changed(self, service_id: str, *, parent: str = "", urgent: bool = True) -> None:
-        """Record that more than a heartbeat changed about this service; if the change is not `urgent`, it may wait for
-        the next tick. If more wait than one frame takes, the parents take turns."""
+        """Record a change of a service other than a heartbeat. If the change is not `urgent`, it may wait for the next
+        tick. If more changed services wait than one frame can contain, their parents take turns."""
         self._removed.pop(service_id, None)
         if service_id not in self._changed:
             self._enter(service_id, parent)
@@ -88,65 +92,67 @@ class ObservationFeed:
             self._undecided.add(service_id)
 
     def decided(self, service_id: str) -> None:
-        """Record that the change about this service was handled by a preauthorized suspicion of the observer."""
+        """Record that a preauthorized suspicion of the observer has already handled the newest change of this
+        service."""
         self._undecided.discard(service_id)
 
     @property
     def is_decided(self) -> bool:
-        """Whether an urgent change waits on which the observer need not decide anything."""
+        """Whether urgent changes wait, and preauthorized suspicions have already handled all of them."""
         return self.urgent and not self._undecided
 
     @property
     def overflowed(self) -> bool:
-        """Whether so much waits that the observer must start again with a snapshot."""
+        """Whether too many facts wait, so that the observer must start again with a snapshot."""
         return len(self._copies) > self.MAX_COPIES or len(self._removed) > self.MAX_REMOVED
 
     def copy(self, alert_id: str, recipient: str) -> None:
-        """Record that a copy of an alert was added, escalated, acknowledged or dropped; its recipient and time are
-        facts too."""
+        """Record that an alert copy was added, escalated, acknowledged or dropped, so that the observer is sent its new
+        state."""
         if not self.overflowed:
             self._copies[alert_id, recipient] = None
 
     def copy_sent(self, alert_id: str, recipient: str) -> None:
-        """Record that the observer is sent this copy."""
+        """Record that this alert copy is sent to the observer."""
         self._sent_copies.add((alert_id, recipient))
 
     def copy_ended(self, alert_id: str, recipient: str) -> bool:
-        """Record that a copy no longer waits; return whether the observer was sent it."""
+        """Record that an alert copy no longer waits. Return whether it had been sent to the observer."""
         known = (alert_id, recipient) in self._sent_copies
         self._sent_copies.discard((alert_id, recipient))
         return known
 
     def heard(self, record: Record) -> None:
-        """Record that a heartbeat of this service arrived; ignored if the observer asked for a report at a deadline
-        only."""
+        """Record a heartbeat of this service. It is ignored if the observer has set a report deadline for the
+        service."""
         if record.incarnation not in self._deadlines.pending:
             self._beats[record.spec.service_id] = (record.incarnation, record.observation, record.heard_at)
 
     def heard_many(self, records: Sequence[Record]) -> None:
-        """Record that a heartbeat of each of these services arrived, as `heard` does, without a call for each."""
+        """Record a heartbeat of each of these services, as `heard` does, but without one call for each service."""
         deferred = self._deadlines.pending
         for record in [record for record in records if record.incarnation not in deferred]:
             self._beats[record.spec.service_id] = (record.incarnation, record.observation, record.heard_at)
 
     def activity_moved(self, record: Record) -> None:
-        """Record that the activity counter of a service changed whose lack of progress TRON evaluates; ignored if the
-        observer asked for a report at a deadline only."""
+        """Record a change of the activity counter of a service whose progress TRON checks. It is ignored if the
+        observer has set a report deadline for the service."""
         if record.incarnation not in self._deadlines:
             self.changed(record.spec.service_id, parent=record.spec.parent, urgent=False)
 
     def defer(self, record: Record, deadline: ReportDeadline) -> None:
-        """Send no heartbeat of this service before the deadline. Waiting heartbeats are sent with the report."""
+        """Send no heartbeats of this service to the observer before the deadline, not even one that waits now. The
+        report at the deadline contains the last heartbeat."""
         self._deadlines.put(record, deadline)
         self._beats.pop(record.spec.service_id, None)
 
     def undefer(self, incarnation: int) -> None:
-        """Send the heartbeats of this incarnation again, because the observer receives facts about it, or because it
-        ended."""
+        """Drop the report deadline of this incarnation, because the observer is sent new facts about it, or because it
+        ended. The observer is sent its heartbeats again."""
         self._deadlines.end(incarnation)
 
     def report(self, now: float) -> None:
-        """Report the services whose deadlines have been reached."""
+        """Add the services whose report deadlines have passed at `now` (attentive seconds) to the facts to be sent."""
         reached = self._deadlines.reached(now)
         self.heard_many(reached)
         for record in reached:
@@ -165,11 +171,11 @@ class ObservationFeed:
         self._undecided.add(service_id)
 
     def take(self, most: int | None = None) -> Unread:
-        """Return and remove the waiting facts, to be sent: at most `most` services whose facts changed, and as many
-        copies. The rest is for the next frame.
+        """Remove and return the facts for the next frame: at most `most` services whose facts changed, and at most
+        `most` alert copies. The rest waits for a later frame.
 
-        A heartbeat never overtakes the facts about its service: the observer would take a service that is back for one
-        that is still away, and be up to date by its number.
+        A heartbeat is never sent before the changed facts about its service. Otherwise, the observer would have the
+        newest observation number, and still regard a service that is back as disconnected.
         """
         changed = self._take_changed(most)
         beats = [beat for service_id, beat in self._beats.items() if service_id not in self._changed]

@@ -1,4 +1,5 @@
-"""TRON's stream of facts, and its calls with verdicts: builds each frame, and applies or refuses each order. Pure."""
+"""The stream on which TRON receives facts, and the calls in which it sends verdicts and other orders: builds each
+frame, and applies or refuses each order. Pure."""
 
 from __future__ import annotations
 
@@ -18,19 +19,20 @@ from registry_server.core.service import Instant
 from registry_server.core.validation import check_event, check_id
 
 MAX_IN_FRAME = 500
-"""Facts in one message: for services about 50 KB, and 5 ms for which nobody else is served."""
+"""Maximum number of facts in one message. 500 services take about 50 KB, and 5 ms in which nothing else is served."""
 
 MOST_IN_FRAME = 300
-"""Services whose facts changed in one frame, and copies of alerts; the snapshot has all. The rest follows in the next
-frame, in which the parents take turns: what happens to one service does not wait for thousands of others. The time
-advances with each frame, so a deadline may be found late by the time that TRON takes for one."""
+"""Maximum number of changed services in one frame, and of alert copies; only the snapshot contains all. The rest
+follows in the next frames, in which the parents take turns, so that a change of one service does not wait for thousands
+of other services. The time of the facts advances with each frame, so TRON may notice a deadline late by the time that
+it needs for one frame."""
 
 MAX_DEADLINES = 10_000
-"""Report deadlines in one call: 5 ms."""
+"""Maximum number of report deadlines in one call; 10,000 take 5 ms."""
 
 
 class ObserverStream:
-    """The stream of one observer, open as `feed_id`.
+    """The stream of one observer; `feed_id` is its number in the registry.
 
     Raises InvalidRequest for an invalid observer id, and QuotaExceeded for too many observers.
     """
@@ -57,25 +59,26 @@ class ObserverStream:
 
     @property
     def delay(self) -> float:
-        """Seconds for which the next frame may wait: a moment if all services whose streams broke are already suspect
-        by preauthorized suspicions. TRON uses the processor when it reads a frame, and the recipients of those alerts
-        should run first."""
+        """Seconds by which the next frame should be delayed: a few milliseconds if preauthorized suspicions have
+        already handled all urgent changes, else 0. TRON uses the processor when it reads a frame, and the recipients of
+        the alerts should run first."""
         return READERS_AFTER if self._feed.is_decided else 0.0
 
     def frame(self, now: Instant, hearing_since: Callable[[], float], *, draining: bool = False) -> Iterator[Frame]:
-        """Yield new facts as messages that are built one by one, so that other work runs between two of them. Changes
-        during that time are in the next frame, and so are those beyond `MOST_IN_FRAME`; the time of the facts advances
-        when the whole frame has been sent. A verdict on a service whose newest facts are still to come is refused as
-        stale.
+        """Yield the new facts as messages, which are built one by one, so that other work can run between two of them.
+        Changes in the meantime are sent in the next frame, and so are those beyond `MOST_IN_FRAME`. The time of the
+        facts advances when the whole frame has been sent. A verdict on a service whose newest facts have not been sent
+        yet is refused as stale.
 
-        `hearing_since` returns the attentive second since which the registry did not stall.
+        `hearing_since` returns the attentive time at which the registry's last stall ended.
 
-        Raises Draining, and ReaderTooSlow if too much changed while nothing was read.
+        Raises Draining if the registry is shutting down, and ReaderTooSlow if the observer did not read for so long
+        that it must start again with a snapshot.
         """
         if draining:
-            raise Draining("the registry is going away")
+            raise Draining("the registry is shutting down")
         if self._feed.overflowed:
-            raise ReaderTooSlow("too much happened while nothing was read; start again from a snapshot")
+            raise ReaderTooSlow("the client read too slowly and missed changes; start again from a snapshot")
         self._feed.report(now.attentive)
         most = None if self._snapshot else self._most_in_frame
         unread = self._feed.take(most)
@@ -132,7 +135,8 @@ class ObserverStream:
 
 
 class VerdictCall:
-    """One call with an observer's orders; call `finish` in any case. Raises InvalidRequest for a wrong observer."""
+    """One call in which an observer sends verdicts, alerts and other orders; `finish` must be called at the end. Raises
+    InvalidRequest for an invalid observer id."""
 
     def __init__(self, registry: Registry, observer: str) -> None:
         check_id("observer", observer)
@@ -142,7 +146,7 @@ class VerdictCall:
         self._deadlines: Sequence[ReportDeadline] = ()
 
     def apply(self, verdict: Verdict, now: Instant) -> VerdictResult:
-        """Apply a verdict, or refuse it."""
+        """Apply a verdict or refuse it; the result contains the outcome."""
         try:
             _check((verdict.alert, *verdict.further_alerts))
         except InvalidRequest:
@@ -150,27 +154,32 @@ class VerdictCall:
         return self._registry.apply(verdict, now)
 
     def notify(self, copy: AlertCopy, now: Instant) -> None:
-        """Send an alert, or one more copy of one. Raises InvalidRequest."""
+        """Send an alert, or a further copy of an alert. Raises InvalidRequest if the alert is invalid."""
         _check((copy.alert,))
         self._registry.notify(copy, now)
 
     def preauthorize(self, suspicion: StandingSuspicion) -> None:
-        """Store a preauthorized suspicion. Raises InvalidRequest."""
+        """Add a preauthorized suspicion, which `finish` stores. Raises InvalidRequest if its alert is invalid."""
         _check((suspicion.alert,))
         self._standing.append(suspicion)
 
     def defer(self, deadlines: Sequence[ReportDeadline]) -> None:
-        """Report these incarnations at their deadlines, and none of their heartbeats before. Raises InvalidRequest."""
+        """Set the report deadlines of incarnations, which `finish` applies. Raises InvalidRequest if there are too
+        many."""
         if len(deadlines) > MAX_DEADLINES:
-            error = f"has {len(deadlines)}; at most {MAX_DEADLINES} are allowed"
+            error = f"has {len(deadlines)} elements; at most {MAX_DEADLINES} are allowed"
             raise InvalidRequest.of(FieldError("report_deadlines.incarnations", error))
         self._deadlines = deadlines
 
     def finish(
         self, withdrawn: Iterable[int], now: Instant, *, held: bool, cascade_alert_id: str, until: float | None
     ) -> None:
-        """Record that all orders were applied, and that the observer has evaluated all facts up to `until` (attentive
-        seconds; None: now)."""
+        """Store the preauthorized suspicions and the report deadlines, and record that the observer has evaluated all
+        facts up to `until` (attentive seconds; None means all facts until now).
+
+        `withdrawn` contains the incarnations whose preauthorized suspicions end. `held`: preauthorized suspicions are
+        not applied for now. `cascade_alert_id` is the alert of the mass failure that is in progress; empty if none is.
+        """
         self._registry.preauthorize(self._standing, withdrawn, held=held, observer=self._observer)
         self._registry.defer(self._observer, self._deadlines)
         self._registry.report_cascade(cascade_alert_id)

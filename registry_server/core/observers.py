@@ -1,5 +1,5 @@
-"""The observers: decides when each one is sent a frame, and whether the one that issues verdicts is still watching.
-Pure."""
+"""The observers: decides when each observer is sent a frame, and whether the observer that issues verdicts is still
+watching. Pure."""
 
 from __future__ import annotations
 
@@ -16,36 +16,38 @@ from registry_server.core.service import Instant
 MAX_OBSERVERS = 16
 
 GONE_AFTER = 0.2
-"""Attentive seconds (two ticks) without the observer's stream until judgement counts as unknown."""
+"""Attentive seconds (two ticks) after the end of the observer's stream until all liveness counts as unknown."""
 
 MOST_UNJUDGED = 4
-"""Frames that an observer may have to judge at a time. Overflow rule: the next frame waits until one was judged, and
-what happens meanwhile is merged into it."""
+"""Maximum number of frames that an observer was sent and has not evaluated yet. Overflow rule: the next frame waits
+until one has been evaluated, and changes in the meantime are merged into it."""
 
 PATIENT_TICKS = 5
-"""Ticks without a frame after which one is sent whatever was judged: an observer that confirms now and then, by the
-time of the frames, must not wait for the frame that waits for its word."""
+"""Ticks without a frame after which a frame is sent even if earlier frames have not been evaluated. An observer that
+reports its progress only from time to time, by the time in the frames, would otherwise wait for a frame that itself
+waits for the observer's report."""
 
 NOTHING = float("-inf")
 
 SAME_TIME = 1e-6
-"""Seconds by which a time may differ after it was a Duration on the wire."""
+"""Seconds by which a time may differ from the original because it was converted to a Duration on the wire."""
 
 STALE_AFTER = 2.0
-"""Attentive seconds without a message from an observer with an open stream until judgement is unknown."""
+"""Attentive seconds without a call from an observer with an open stream until all liveness counts as unknown."""
 
 BEHIND = 10.0
-"""Attentive seconds by which the judgement of an observer that speaks may lag until it counts as unknown. Thousands who
-die at once are judged one after another: an observer that sends meanwhile is late, not lost."""
+"""Attentive seconds by which an observer that still sends verdicts may be behind until all liveness counts as unknown.
+If thousands of services fail at once, they are evaluated one after another: an observer that sends verdicts meanwhile
+is late, not lost."""
 
 
 class Pacing:
-    """Decides when one observer may be sent its next frame, so that frames cannot queue on their way.
+    """Decides when one observer may be sent its next frame, so that frames do not queue on their way.
 
-    An urgent frame is sent only once all earlier frames were evaluated, and after a frame with facts, which the
-    observer confirms at once, no frame is sent before that: if thousands of services register or die at once, frames
-    follow each other as fast as they are evaluated, each contains more, and none is old when it is read. An observer
-    that never issued a verdict gets one frame each tick.
+    An urgent frame is sent only once all earlier frames have been evaluated. An observer confirms a frame with facts at
+    once, and no further frame is sent before this confirmation. So if thousands of services register or fail at once,
+    frames follow each other as fast as they are evaluated, each contains more facts, and none is outdated when it is
+    read. An observer that has never sent a verdict gets one frame at each tick.
     """
 
     def __init__(self) -> None:
@@ -56,7 +58,8 @@ class Pacing:
         self._ticks_without = 0
 
     def may_send(self, *, urgent: bool) -> bool:
-        """Return whether a frame may be sent now; a frame that is not `urgent` is sent with the tick."""
+        """Return whether a frame may be sent now. `urgent`: an urgent fact waits; otherwise, this must be called once
+        at each tick."""
         if not self._judges:
             return not urgent
         if urgent:
@@ -66,8 +69,8 @@ class Pacing:
         return (confirmed and len(self._unjudged) < MOST_UNJUDGED) or self._ticks_without > PATIENT_TICKS
 
     def sent(self, until: float, *, facts: bool) -> None:
-        """Record that a frame with all facts up to the attentive time `until` was sent. `facts`: it has facts about
-        services, not only the time, heartbeats and copies of alerts."""
+        """Record that a frame with all facts up to the attentive time `until` was sent. `facts`: it contained facts
+        about services, and not only the time, heartbeats and alert copies."""
         self._ticks_without = 0
         if facts:
             self._facts_until = until
@@ -77,7 +80,7 @@ class Pacing:
             self._unjudged.append(until)
 
     def judged(self, until: float) -> None:
-        """Record that all facts up to the attentive time `until` were evaluated."""
+        """Record that the observer has evaluated all facts up to the attentive time `until`."""
         self._judges = True
         while self._unjudged and self._unjudged[0] <= until + SAME_TIME:
             self._unjudged.popleft()
@@ -99,8 +102,7 @@ class Observers:
 
     @property
     def judged_until(self) -> float:
-        """The attentive second up to which the observer that counts has evaluated all facts; 0 before the first
-        verdict."""
+        """The attentive time up to which TRON has evaluated all facts; 0.0 before its first call."""
         return self._judged_until
 
     def open(
@@ -108,7 +110,7 @@ class Observers:
     ) -> ObservationFeed:
         """Add an observer; its first frame contains all facts. Raises QuotaExceeded for too many observers."""
         if len(self._feeds) >= MAX_OBSERVERS:
-            raise QuotaExceeded(f"{MAX_OBSERVERS} observers listen; no more are allowed")
+            raise QuotaExceeded(f"{MAX_OBSERVERS} observers are connected; no more are allowed")
         feed = ObservationFeed(list(service_ids), list(copies))
         self._feeds[feed_id] = (observer, feed)
         self._pacing[feed_id] = Pacing()
@@ -117,7 +119,7 @@ class Observers:
         return feed
 
     def close(self, feed_id: int, now: Instant) -> str:
-        """Record that an observer's stream ended; return which observer it was, empty if the stream never opened."""
+        """Record that an observer's stream ended. Return the id of the observer; empty if the stream never opened."""
         observer, _ = self._feeds.pop(feed_id, ("", None))
         self._pacing.pop(feed_id, None)
         if observer and observer == self._judge and not self._listens(observer):
@@ -125,7 +127,8 @@ class Observers:
         return observer
 
     def is_due(self, feed_id: int, *, tick: bool) -> bool:
-        """Return whether to send the observer a frame: at a `tick`, or for an urgent fact, if its pacing allows it."""
+        """Return whether to send the observer a frame now, at a tick (`tick`) or because an urgent fact waits. Its
+        pacing must allow it."""
         feed = self._feeds.get(feed_id)
         if feed is None:
             return False
@@ -138,11 +141,11 @@ class Observers:
         self._pacing[feed_id].sent(until, facts=facts)
 
     def judged(self, observer: str, now: Instant, until: float | None) -> bool | None:
-        """Record that the observer has evaluated all facts up to the attentive time `until` (None: now); return whether
-        it is watching.
+        """Record that an observer has evaluated all facts up to the attentive time `until` (None means now). Return
+        whether the observer is watching.
 
-        An observer for which this time is long past is still catching up, so it is not watching. An observer without a
-        stream does not count.
+        The result is False if `until` is long past, because the observer is still catching up. It is None if the
+        observer has no open stream; then nothing is recorded.
         """
         if not self._listens(observer):
             return None
@@ -156,8 +159,8 @@ class Observers:
         return now.attentive - self._judged_until < BEHIND
 
     def are_lost(self, now: Instant) -> bool:
-        """Return whether no observer is watching: the one that counted has disconnected, sends nothing any more, or is
-        too far behind."""
+        """Return whether no observer is watching: the observer that counts as TRON has disconnected, no longer sends
+        anything, or is too far behind."""
         if self._gone_at is not None and now.attentive - self._gone_at >= GONE_AFTER:
             return True
         silent = self._last_word is None or now.attentive - self._last_word >= STALE_AFTER
@@ -166,32 +169,33 @@ class Observers:
     # --- what they receive -----------------------------------------------------------------------------------------
 
     def changed(self, service_id: str, *, parent: str = "", urgent: bool = True) -> None:
-        """Record that more than a heartbeat changed about a service."""
+        """Record a change of a service other than a heartbeat; see `ObservationFeed.changed`."""
         for _, feed in self._feeds.values():
             feed.changed(service_id, parent=parent, urgent=urgent)
 
     def heard(self, record: Record) -> None:
-        """Record that a heartbeat of this service arrived."""
+        """Record a heartbeat of this service."""
         for _, feed in self._feeds.values():
             feed.heard(record)
 
     def heard_many(self, records: Sequence[Record]) -> None:
-        """Record that a heartbeat of each of these services arrived."""
+        """Record a heartbeat of each of these services."""
         for _, feed in self._feeds.values():
             feed.heard_many(records)
 
     def activity_moved(self, record: Record) -> None:
-        """Record that the activity counter of a service changed whose lack of progress TRON evaluates."""
+        """Record a change of the activity counter of a service whose progress TRON checks."""
         for _, feed in self._feeds.values():
             feed.activity_moved(record)
 
     def decided(self, service_id: str) -> None:
-        """Record that the change about this service was handled by a preauthorized suspicion of the observer."""
+        """Record that a preauthorized suspicion of the observer has already handled the newest change of this
+        service."""
         for _, feed in self._feeds.values():
             feed.decided(service_id)
 
     def undefer(self, incarnation: int) -> None:
-        """Send the heartbeats of this incarnation again; see `ObservationFeed.undefer`."""
+        """Drop the report deadline of this incarnation; see `ObservationFeed.undefer`."""
         for _, feed in self._feeds.values():
             feed.undefer(incarnation)
 
@@ -201,14 +205,14 @@ class Observers:
             feed.removed(service_id)
 
     def defer(self, observer: str, deferred: Iterable[tuple[Record, ReportDeadline]]) -> None:
-        """Report these services to an observer at its deadlines, and send it none of their heartbeats before."""
+        """Report these services to an observer at its deadlines, and send it none of their heartbeats before that."""
         feeds = [feed for other, feed in self._feeds.values() if other == observer]
         for record, deadline in deferred:
             for feed in feeds:
                 feed.defer(record, deadline)
 
     def copy(self, alert_id: str, recipient: str) -> None:
-        """Record that a copy of an alert was added, escalated, acknowledged or dropped."""
+        """Record that an alert copy was added, escalated, acknowledged or dropped."""
         for _, feed in self._feeds.values():
             feed.copy(alert_id, recipient)
 

@@ -8,18 +8,19 @@ from dataclasses import replace
 from registry_server.core.effects import Effects, EndStream, Message, PutService, RemoveService, ReserveRevisions, Write
 
 REVISION_BLOCK = 100_000
-"""Revisions are reserved on disk in blocks of this size."""
+"""Number of revisions that are reserved on disk at a time."""
 
 MANY_LINES = 1000
-"""Among more lines than this, repeated lines about one service are dropped."""
+"""If more lines than this are taken together, each line that a later line about the same service replaces is
+dropped."""
 
 
 NOTHING = Effects([], [])
-"""The effects of commands that ask for nothing. Not to be changed."""
+"""The effects of commands that have no effects. It must not be changed."""
 
 
 class Outgoing:
-    """The effects of the commands since the last `take`. `revision`: the highest revision that is reserved."""
+    """The effects of the commands since the last `take`. `revision` is the highest revision that is reserved."""
 
     def __init__(self, revision: int = 0) -> None:
         self.sends: list[tuple[int, Message | EndStream]] = []
@@ -31,12 +32,12 @@ class Outgoing:
         self.sends.append((session_id, message))
 
     def write(self, line: Write) -> None:
-        """Store a line."""
+        """Add a line for the store."""
         self.writes.append(line)
 
     def take(self, revision: int) -> Effects:
-        """Return and remove all effects. `revision`: the newest one; more revisions are reserved before they run
-        out."""
+        """Remove and return all effects. `revision` is the newest revision; further revisions are reserved before the
+        reserved ones run out."""
         if revision > self._ceiling - REVISION_BLOCK // 2:
             self._ceiling = revision + REVISION_BLOCK
             self.writes.append(ReserveRevisions(self._ceiling))
@@ -48,10 +49,10 @@ class Outgoing:
 
 
 def without_repeats(lines: list[Write]) -> list[Write]:
-    """Return the lines without those that a later line about the same service replaces in the same transaction.
+    """Return the lines, except each line that a later line about the same service replaces in the same transaction.
 
-    Each alert about a parent rewrites the records of the services that it lists, so that a chain of 1,000 parents that
-    dies at once would write half a million lines.
+    Each alert about a parent rewrites the records of the services that it lists. If a chain of 1,000 parents dies at
+    once, that would be half a million lines.
     """
     kept: list[Write] = []
     later: dict[str, int] = {}  # the next line about a service that is kept, by its place

@@ -1,4 +1,4 @@
-"""Which waiting copies of alerts a newer fact has overtaken. Pure rules; `verdicts` applies them with that fact.
+"""Decides which waiting alert copies a newer fact has made obsolete. Pure; `verdicts` applies the rules with that fact.
 
 | a waiting copy of                    | is withdrawn once                                                            |
 |--------------------------------------|------------------------------------------------------------------------------|
@@ -9,10 +9,10 @@
 | heartbeat_restored                   | the recipient is notified of a later return of the service                   |
 | parent_down                          | the parent is alive again                                                    |
 
-The event log keeps every event. A copy for operators is never withdrawn: their sinks have it, or take it next. A
-recipient that did not acknowledge a death that is over is notified of the return with both times, also if its copy goes
-on waiting because of the services that it lists. Such a copy may escalate after the return: its next recipient gets the
-return right behind it.
+The event log keeps every event. A copy for operators is never withdrawn: their sinks have it, or receive it next. A
+recipient that did not acknowledge a death that is over is notified of the return, with the times of both, even if its
+copy about the death keeps waiting because of the services that it lists. If such a copy escalates after the return, its
+next recipient is notified of the return right after it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from grid_model.observation import Delivery
 RESTORED = HEARTBEAT_RESTORED.name
 
 _ANSWERED = DEATHS | {RESTORED}
-"""The types whose recipients must be notified of a return."""
+"""The types of alerts whose recipients must be notified of a return."""
 
 
 @dataclass(slots=True)
@@ -39,12 +39,12 @@ class MissedDeaths:
 
     count: int = 0
     first_down_at: float | None = None
-    """When the first missed death began, in seconds since the epoch; the next field is when the last one began."""
+    """When the first missed death began, in seconds since the epoch; `last_down_at` is when the last one began."""
     last_down_at: float = 0.0
 
     def add(self, event: Event) -> None:
-        """Count the deaths that a withdrawn copy reported: a death, the removal that followed it, or a summary of
-        several."""
+        """Count the deaths that a withdrawn copy reported. It may be about a death, about the removal that followed a
+        death, or a summary of several deaths."""
         if event.type in DEATHS:
             self.count += event.type == "service_down" or not self.count
             first = event.occurred_at
@@ -58,7 +58,7 @@ class MissedDeaths:
 
 
 def missed_deaths(over: Iterable[Delivery], service_id: str) -> dict[str, MissedDeaths]:
-    """Return, by recipient, the deaths of a service that these withdrawn copies reported."""
+    """Return, for each recipient, the deaths of a service that these withdrawn copies reported."""
     missed: dict[str, MissedDeaths] = {}
     for copy in over:
         if copy.event.service_id == service_id:
@@ -67,13 +67,14 @@ def missed_deaths(over: Iterable[Delivery], service_id: str) -> dict[str, Missed
 
 
 def over_once_alive(copies: Iterable[Delivery], service_id: str, is_alive: Callable[[str], bool]) -> list[Delivery]:
-    """Return those of these copies that are obsolete now that a service is alive. `is_alive`: whether another service
-    is alive."""
+    """Return the copies that are obsolete now that a service is alive. `is_alive` returns whether the service with an
+    id is alive."""
     return [copy for copy in copies if _is_over(copy.event, service_id, is_alive)]
 
 
 def over_once_down(copies: Iterable[Delivery], death: Event) -> list[Delivery]:
-    """Return those of these copies that are obsolete because the same recipient is notified of a death."""
+    """Return the copies with suspicions that are obsolete because their recipient is notified of the death of the same
+    service. `death` is the alert about the death."""
     return [
         copy
         for copy in copies
@@ -83,27 +84,28 @@ def over_once_down(copies: Iterable[Delivery], death: Event) -> list[Delivery]:
 
 
 def over_once_left(copies: Iterable[Delivery], service_id: str) -> list[Delivery]:
-    """Return those of these copies that are obsolete because a service left on purpose."""
+    """Return the copies with suspicions about a service that are obsolete because the service left on purpose."""
     suspicions = [copy for copy in copies if copy.event.type in SUSPICIONS and copy.event.service_id == service_id]
     return [copy for copy in suspicions if copy.event.recipient != OPERATORS]
 
 
 def earlier_returns(copies: Iterable[Delivery], service_id: str) -> list[Delivery]:
-    """Return those of these copies that report an earlier return of a service."""
+    """Return the copies that report an earlier return of a service, except those for operators."""
     found = [copy for copy in copies if (copy.event.type, copy.event.service_id) == (RESTORED, service_id)]
     return [copy for copy in found if copy.event.recipient != OPERATORS]
 
 
 def expects_return(copies: Iterable[Delivery], service_id: str) -> dict[str, None]:
-    """Return the recipients of these copies that must be notified if the service returns: a copy about a death waits
-    for them, or one about an earlier return, which the new one replaces. Operators are not included, because they take
-    all alerts."""
+    """Return the recipients that must be notified if the service returns: a copy about its death waits for them, or one
+    about an earlier return, which the new alert replaces. Operators are not included, because they receive all
+    alerts."""
     told = [copy.event for copy in copies if copy.event.service_id == service_id]
     return {each.recipient: None for each in told if each.type in _ANSWERED and each.recipient != OPERATORS}
 
 
 def reports_death(copies: Iterable[Delivery], service_id: str) -> bool:
-    """Return whether one of these copies reports the death of a service to its recipient, and may still escalate."""
+    """Return whether any of these copies is about the death of a service and not addressed to the operators. Such a
+    copy may still escalate."""
     told = [copy.event for copy in copies if copy.event.service_id == service_id]
     return any(each.type in DEATHS and each.recipient != OPERATORS for each in told)
 
@@ -114,27 +116,28 @@ def is_overtaken(event: Event, is_alive: Callable[[str], bool]) -> bool:
 
 
 def with_both_times(restored: Event, down_at: float) -> Event:
-    """Return the alert of a return, completed with the times of the death and of the return."""
+    """Return the alert of a return, with the times of the death (`down_at`, in seconds since the epoch) and of the
+    return added to its details."""
     times = {"down_at": rfc3339(down_at), "restored_at": rfc3339(restored.occurred_at)}
     return replace(restored, details={**restored.details, **times})
 
 
 def summary(restored: Event, recipient: str, missed: MissedDeaths) -> Event:
-    """Return the alert that a recipient receives instead of the deaths that it missed. `restored`: the alert of the
-    return, with both times."""
+    """Return the alert of a return for one recipient, with a summary of the deaths that it missed, whose alerts were
+    withdrawn. `restored` is the alert of the return, with both times."""
     if not missed.count or missed.first_down_at is None:
         return replace(restored, recipient=recipient)
     first = rfc3339(missed.first_down_at)
     details = {**restored.details, "missed_deaths": missed.count, "first_down_at": first}
     message = f"{restored.service_name} is back: it was down from {details['down_at']} to {details['restored_at']}"
     if missed.count > 1:
-        message += f", and {missed.count} times since {first}"
+        message += f"; in total, it went down {missed.count} times since {first}"
     return replace(restored, recipient=recipient, message=message, details=details)
 
 
 def registered_again(service_id: str, name: str, incarnation: int, at: float) -> Event:
-    """Return the alert of a return for a service that was removed on purpose meanwhile, so that TRON knows of no death
-    that is over."""
+    """Return the alert of a return for a service that was removed on purpose and has registered again. TRON does not
+    send this alert, because it no longer knows of the earlier death."""
     about = f"{service_id}\0{incarnation}\0registered again"
     return Event(
         type=RESTORED,

@@ -18,15 +18,15 @@ from registry_server.core.service import OwnedId
 V = TypeVar("V")
 
 MOST_REMOVED = 10_000
-"""Ids of removed services that are kept for one owner. Overflow rule: the one that was removed first has no owner any
-more, so an owner can only lose ids of its own."""
+"""Maximum number of ids of removed services that are kept for one owner. Overflow rule: the id whose service was
+removed first no longer has an owner. So an owner can lose only ids of its own."""
 
 RELEASED = 500
-"""Ids whose time is over and that are released together; the others follow at the next look."""
+"""Maximum number of ids that are released together when their time is over; the others follow at the next check."""
 
 
 class Ownership:
-    """The owners of ids."""
+    """Stores the owner of each service id."""
 
     def __init__(self, outgoing: Outgoing) -> None:
         self._outgoing = outgoing
@@ -34,14 +34,14 @@ class Ownership:
         self._ids: dict[str, dict[str, None]] = {}
         """All ids of each owner."""
         self._removed: dict[str, dict[str, float]] = {}
-        """Of each owner: the ids of removed services, the one that was removed first before the others, and when (in
-        seconds since the epoch)."""
+        """For each owner: the ids of removed services, and when they were removed, in seconds since the epoch; the
+        earliest removal comes first."""
 
     def __len__(self) -> int:
         return len(self._owners)
 
     def restore(self, owned: Iterable[OwnedId]) -> None:
-        """Restore the stored owners, in the order of the removals."""
+        """Restore the stored owners; `owned` must be in the order of the removals."""
         for each in owned:
             self._put(each)
 
@@ -50,12 +50,12 @@ class Ownership:
         return self._owners.get(service_id, "")
 
     def ids_of(self, owner: str) -> Iterable[str]:
-        """Return the ids of an owner, also those of services that are no longer registered."""
+        """Return the ids of an owner, including those of services that are no longer registered."""
         return self._ids.get(owner, {}).keys()
 
     def registered(self, service_id: str, owner: str) -> None:
-        """Record that a service is registered by this owner, which the caller has checked to be the owner of the id if
-        it has one. Empty: the owner stays as it is."""
+        """Record that `owner` registers a service; the caller has checked that the id has no other owner. If `owner` is
+        empty, the owner of the id does not change."""
         owner = owner or self._owners.get(service_id, "")
         if owner and (self._owners.get(service_id) != owner or service_id in self._removed.get(owner, ())):
             self._write(OwnedId(service_id, owner))
@@ -81,7 +81,7 @@ class Ownership:
         return owner
 
     def removed_before(self, oldest: float) -> list[str]:
-        """Return ids of services that were removed before this time, in seconds since the epoch: at most RELEASED."""
+        """Return at most RELEASED ids of services that were removed before `oldest`, in seconds since the epoch."""
         found: list[str] = []
         for removed in self._removed.values():
             for service_id, at in removed.items():

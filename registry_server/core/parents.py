@@ -1,7 +1,7 @@
-"""Decides which service is the parent of which: the owner of a service may refuse services of other owners as its
-children. Pure.
+"""Decides which service is the parent of which service. A service may refuse services of other owners as its children.
+Pure.
 
-For TRON a refused child is a service without a parent, so alerts about it go to the operators. Without authentication
+For TRON, a refused child is a service without a parent, so alerts about it go to the operators. Without authentication
 no id has an owner, so nothing is refused.
 """
 
@@ -22,7 +22,8 @@ class Parents:
         self._ownership = ownership
 
     def parent_of(self, record: Record) -> str:
-        """Return the parent of a service as it declares it; empty if that parent refuses it."""
+        """Return the parent that a service declares; empty if it declares none, or if that parent refuses the service
+        as its child."""
         declared = record.spec.parent
         if not declared or not self._directory.refusing:
             return declared
@@ -30,8 +31,8 @@ class Parents:
         return "" if parent is not None and self.refuses(parent, record.spec.service_id) else declared
 
     def refuses(self, parent: Record, service_id: str, owner: str | None = None) -> bool:
-        """Return whether a service refuses another one as its child. `owner`: that of the child; None: the one that its
-        id has now."""
+        """Return whether `parent` refuses the service with this id as its child. `owner` is the owner of the child;
+        None means the owner that its id has now."""
         if not parent.spec.refused_children:
             return False
         owner = self._ownership.owner_of(service_id) if owner is None else owner

@@ -1,8 +1,8 @@
-"""A reader that follows the services that its caller may read. Pure.
+"""A reader that follows only the services that its caller may read. Pure.
 
-The services that an agent may read depend on others: an ancestor becomes visible when an own service registers, and is
-no longer visible when that service leaves. So such a reader is also sent services that did not change themselves, and
-it cannot resume: it begins with a snapshot.
+The services that an agent may read depend on other services: an ancestor becomes visible when a service of the agent
+registers, and is no longer visible when that service leaves. So such a reader is also sent services that did not change
+themselves, and it cannot resume: it begins with a snapshot.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from registry_server.core.registry import Registry
 
 
 class PartialReader:
-    """Follows the services that the caller may read, from a snapshot on. Raises RevisionCompacted for a reader that
-    would resume."""
+    """Follows the services that the caller may read, beginning with a snapshot. Raises RevisionCompacted if
+    `start_revision` is set, because such a reader cannot resume."""
 
     def __init__(self, registry: Registry, commits: Commits, start_revision: int, rights: ReadingRights) -> None:
         if start_revision:
-            raise RevisionCompacted("a reader that may not read all services begins with a snapshot")
+            raise RevisionCompacted("only a caller that may read all services can resume; start from a snapshot")
         self._registry = registry
         self._commits = commits
         self._rights = rights
@@ -37,7 +37,7 @@ class PartialReader:
 
     @property
     def revision(self) -> int:
-        """Everything up to this revision was read."""
+        """The revision up to which everything was read."""
         return self._reader.revision
 
     def beginning(self) -> list[Change]:
@@ -49,7 +49,8 @@ class PartialReader:
         return self._visible(self._reader.next())
 
     def heard(self, heard: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
-        """Return those heartbeats whose services the caller was shown."""
+        """Return only the heartbeats of services that the caller was shown. Each heartbeat is a tuple (incarnation,
+        seconds since the epoch)."""
         shown = {incarnation for incarnation, _ in self._shown.values()}
         return [each for each in heard if each[0] in shown]
 
@@ -67,7 +68,7 @@ class PartialReader:
         return found
 
     def _moves(self, changes: Iterable[Change]) -> bool:
-        """Whether a service was registered or removed, so that others may be visible now."""
+        """Return whether a service was registered or removed, so that other services may be visible now."""
         moved = False
         for change in changes:
             if change.service is None:
@@ -89,7 +90,7 @@ class PartialReader:
             yield Change(change.revision, service_id, None)
 
     def _entered(self, changed: set[str]) -> Iterable[Change]:
-        """The services that did not change, but are visible now, or more of them is."""
+        """Yield the services that did not change, but of which the caller may read more than it was shown."""
         for service_id, access in self._scope.items():
             if service_id in changed or self._shown.get(service_id, (0, Access.NONE))[1] >= access:
                 continue
@@ -102,7 +103,7 @@ class PartialReader:
                     yield Change(self.revision, service_id, seen)
 
     def _left(self, changed: set[str]) -> Iterable[Change]:
-        """The services that did not change, but are no longer visible, or less of them is."""
+        """Yield the services that did not change, but of which the caller may read less than it was shown."""
         for service_id, (_, before) in list(self._shown.items()):
             access = self._rights.access_in(self._scope, service_id)
             if service_id in changed or access >= before:

@@ -1,19 +1,19 @@
-"""How many events each principal may publish: a token bucket for each. Pure."""
+"""Limits how many events each principal may publish, with a token bucket for each principal. Pure."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 
 PUBLISHED_A_SECOND = 10
-"""Events that a principal may publish in a second, also all at once."""
+"""Maximum number of events that a principal may publish per second; it may publish all of them at once."""
 
 MOST_BUCKETS = 10_000
-"""Principals whose last events are remembered. Overflow rule: the one that published least recently is forgotten, and
-may publish again at once."""
+"""Maximum number of principals that are remembered. Overflow rule: the principal that published least recently is
+forgotten, and may publish again at once."""
 
 
 class PublishRate:
-    """The events that principals published in the last second."""
+    """Counts the events that each principal published in the last second."""
 
     def __init__(self) -> None:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()

@@ -14,7 +14,7 @@ from registry_server.core.record import Record
 from registry_server.core.service import Service
 
 PART = 250
-"""Services that one part of the work over all of them is about: 1 to 2 ms."""
+"""Number of services in one part of the work over all services, which takes 1 to 2 ms."""
 
 
 class Backlog:
@@ -31,7 +31,7 @@ class Backlog:
         self._ids[service_id] = None
 
     def add_all(self, service_ids: Iterable[str]) -> None:
-        """Replace the waiting services by these."""
+        """Replace the waiting services with these."""
         self._ids = dict.fromkeys(service_ids)
 
     def discard(self, service_id: str) -> None:
@@ -54,7 +54,7 @@ class Published:
         self, changes: ChangeLog, records: Mapping[str, Record], maintenance: Mapping[str, Maintenance]
     ) -> None:
         self.watched = False
-        """Whether somebody passes judgement now; if not, the liveness of all is UNKNOWN."""
+        """Whether TRON is watching; if not, the liveness of all services is UNKNOWN."""
         self._changes = changes
         self._records = records
         self._maintenance = maintenance
@@ -62,7 +62,7 @@ class Published:
         self._figures = Backlog()
 
     def view(self, record: Record) -> Service:
-        """Return the record as a reader sees it: while TRON is not watching, the last verdict is not shown."""
+        """Return a service as readers see it. While TRON is not watching, the last verdict is not shown."""
         judgement = record.judgement
         known = self.watched
         return Service(
@@ -79,8 +79,9 @@ class Published:
         )
 
     def as_heard(self, shown: Service) -> Service:
-        """Return a service as readers last saw it, with the data that causes no revision: the time of this
-        incarnation's last heartbeat, and its newest figures."""
+        """Return a service as readers last saw it (`shown`), with newer values that cause no revision: the time of its
+        last heartbeat, and its newest figures. Return `shown` itself if its incarnation is no longer the current
+        one."""
         record = self._records.get(shown.spec.service_id)
         if record is None or record.incarnation != shown.incarnation:
             return shown
@@ -91,7 +92,7 @@ class Published:
         return replace(shown, last_heartbeat_at=record.last_heartbeat_at, report=report)
 
     def show(self, record: Record) -> Service:
-        """Show readers the current record. Return the record as they see it."""
+        """Show readers the current state of a service; return the service as they see it."""
         service_id = record.spec.service_id
         self._liveness.discard(service_id)
         self._figures.discard(service_id)
@@ -100,24 +101,24 @@ class Published:
         return shown
 
     def show_later(self, service_id: str) -> None:
-        """Show readers the record with the next `show_figures`, because only load figures changed."""
+        """Show readers the service at the next `show_figures`, because only its load figures changed."""
         self._figures.add(service_id)
 
     def set_watched(self, watched: bool) -> None:
-        """Record whether TRON is watching: readers then see the liveness of all services change."""
+        """Record whether TRON is watching. If that changed, the liveness of all services changes for readers."""
         if watched != self.watched:
             self.watched = watched
             self._liveness.add_all(self._records)
             self.show_liveness()
 
     def show_liveness(self, limit: int = PART) -> bool:
-        """Show readers up to `limit` services whose liveness became known, or unknown, because TRON came or left.
-        Return whether more wait."""
+        """Show readers up to `limit` services whose liveness became known or unknown, because TRON started or stopped
+        watching. Return whether more services wait."""
         return self._show(self._liveness, limit)
 
     def show_figures(self, limit: int = PART) -> bool:
-        """Show readers up to `limit` services with new load figures: one change for each service, however many
-        heartbeats arrived. Return whether more wait."""
+        """Show readers up to `limit` services with new load figures. Each service changes once, however many heartbeats
+        arrived. Return whether more services wait."""
         return self._show(self._figures, limit)
 
     def _show(self, waiting: Backlog, limit: int) -> bool:

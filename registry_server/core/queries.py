@@ -1,8 +1,8 @@
-"""Lists of services in pages, all of them as of one revision. Pure.
+"""Lists services in pages; all pages of a list show the same revision. Pure.
 
-The first page uses the immutable views that readers last saw; sharing them costs one reference each. Filters and order
-are computed once, in short parts, and the following pages are cut from the result, which their token names. The lists
-that are kept are bounded in number, size and age; a reader of a discarded list must list again.
+The first page uses the immutable views that readers last saw; sharing them costs one reference each. Services are
+filtered and sorted once, in short parts, and the following pages are taken from the result, which the page token
+identifies. The lists that are kept are bounded in number, size and age; a reader of a discarded list must list again.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ from grid_model.service import ServiceRole, ServiceStatus, ServiceType
 from registry_server.core.service import Service
 
 PART = 1000
-"""Services that one step of work looks at."""
+"""Number of services in one step of the work."""
 
 MAX_LISTS = 64
-"""Lists that wait for their next page to be asked for. Overflow rule: the one that was asked for longest ago goes."""
+"""Maximum number of lists that are kept until their next page is requested. Overflow rule: the list whose last page was
+requested longest ago is discarded."""
 
 MAX_KEPT = 500_000
-"""Services in all of these lists; a reference each, and the view if it is no longer the newest. Overflow rule: as
-above, but one list is always kept."""
+"""Maximum number of services in all lists that are kept. Each takes a reference, and its view if that is no longer the
+newest. Overflow rule: as for MAX_LISTS, but one list is always kept."""
 
 MAX_IDLE = 60.0
-"""Seconds that a list is kept after its last page was asked for."""
+"""Seconds for which a list is kept after its last page was requested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,9 @@ class ServiceFilter:
     name: str = ""
     labels: dict[str, Any] = field(default_factory=dict, compare=False)
     labels_as_text: str = ""
-    """The same labels as comparable text."""
+    """The labels as JSON text, so that filters can be compared."""
     reader: Principal | None = None
-    """The caller of a list that has only what this caller may read; None for lists of all services."""
+    """The caller, if the list contains only services that this caller may read; None for lists of all services."""
 
     @classmethod
     def with_labels(cls, labels: dict[str, Any], **wanted: Any) -> ServiceFilter:
@@ -81,7 +82,7 @@ class Listing:
         self.wanted = wanted
         self.used_at = 0.0
         self.readers = 0
-        """How many were given a first page and not yet the last one."""
+        """Number of readers that were given the first page, and not yet the last one."""
         self._services: list[Service] = []
         self._steps: Iterator[None] | None = self._find(services)
 
@@ -98,7 +99,7 @@ class Listing:
         return len(self._services)
 
     def part(self, start: int, size: int) -> list[Service]:
-        """Return up to `count` services from a position on. The list must be ready."""
+        """Return up to `size` services, beginning at the position `start`. The list must be ready."""
         assert self._steps is None
         return self._services[start : start + size]
 
@@ -127,22 +128,22 @@ class Page:
 
 
 class Listings:
-    """The lists that readers are reading."""
+    """The lists of services that are being read in pages."""
 
     def __init__(self, life: str) -> None:
-        """`life` is a text that is unique to this run of the registry, so that tokens of another run are known to be
-        expired."""
+        """`life` is a text that is unique to this run of the registry, so that page tokens of another run are
+        recognized as expired."""
         self._life = life
         self._number = 0
         self._revision = -1
         self._newest: dict[ServiceFilter, Listing] = {}
-        """Those at the newest revision: equal questions share one list."""
+        """The lists at the newest revision; requests with equal filters share one list."""
         self._kept: OrderedDict[int, Listing] = OrderedDict()
-        """Those with pages to come, the one that was used longest ago first."""
+        """The lists with further pages; the one that was used longest ago comes first."""
 
     def first(self, wanted: ServiceFilter, revision: int, shown: Callable[[], Sequence[Service]]) -> Listing:
-        """Return a new list at this revision, which is the newest; `shown` are all services at it. Call `work` until
-        the list is ready."""
+        """Return a list at `revision`, which must be the newest one; requests with equal filters share a list. `shown`
+        returns all services at that revision. Call `work` until the list is ready."""
         if revision != self._revision:
             self._revision = revision
             self._newest.clear()
@@ -155,29 +156,29 @@ class Listings:
         return listing
 
     def resume(self, token: str, wanted: ServiceFilter, now: float) -> tuple[Listing, int]:
-        """Return the list that a token names, and the position in it.
+        """Return the list that a page token continues, and the position at which it continues.
 
-        Raises PageTokenExpired if the list is no longer kept, and InvalidRequest for an invalid token, or for the token
-        of a list with other filters.
+        Raises PageTokenExpired if the list is no longer kept. Raises InvalidRequest if the token is invalid, or belongs
+        to a list with other filters.
         """
         life, number, start = _read(token)
         self.expire(now)
         listing = self._kept.get(number) if life == self._life else None
         if listing is None:
             raise PageTokenExpired(
-                "the list that this page_token continues is no longer kept; list again from the start"
+                "the list that this page_token continues is no longer kept; list again from the first page"
             )
         if listing.wanted != wanted:
             raise InvalidRequest.of(
-                FieldError("page_token", "is of a list with other filters; they must stay the same")
+                FieldError("page_token", "belongs to a list with other filters; filters must not change between pages")
             )
         if not 0 < start < listing.total:
-            raise InvalidRequest.of(FieldError("page_token", "is not one that this registry gave out"))
+            raise InvalidRequest.of(FieldError("page_token", "was not issued by this registry"))
         return listing, start
 
     def page(self, listing: Listing, start: int, size: int, now: float) -> Page:
-        """Return a page of a list that is ready. If more pages follow, the list is kept for as long as the bounds
-        allow."""
+        """Return one page of a list that is ready. If more pages follow, the list is kept, within the bounds on kept
+        lists."""
         listing.used_at = now
         end = start + size
         if end >= listing.total:
@@ -196,8 +197,8 @@ class Listings:
         return Page(listing.part(start, size), _write(self._life, listing.number, end))
 
     def expire(self, now: float) -> float | None:
-        """Discard the lists that no reader has requested for long. Return the time of the next call; None if no list is
-        kept."""
+        """Discard the lists of which no page was requested for MAX_IDLE seconds. Return the time at which this must be
+        called again; None if no list is kept."""
         while self._kept:
             oldest = next(iter(self._kept.values()))
             if now - oldest.used_at < MAX_IDLE:
@@ -226,4 +227,4 @@ def _read(token: str) -> tuple[str, int, int]:
             raise ValueError(token)
         return life, int(number), int(start)
     except (ValueError, binascii.Error):
-        raise InvalidRequest.of(FieldError("page_token", "is not one that this registry gave out")) from None
+        raise InvalidRequest.of(FieldError("page_token", "was not issued by this registry")) from None

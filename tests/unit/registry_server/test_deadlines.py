@@ -166,7 +166,7 @@ def test_the_snapshot_says_that_deadlines_are_taken() -> None:
 
 def test_too_many_deadlines_in_one_call_are_refused_by_name() -> None:
     call = VerdictCall(Grid().registry, OBSERVER)
-    with pytest.raises(InvalidRequest, match=r"report_deadlines\.incarnations: has 10001; at most 10000"):
+    with pytest.raises(InvalidRequest, match=r"report_deadlines\.incarnations: has 10001 elements; at most 10000"):
         call.defer([ReportDeadline(1, 0.0, 1.0)] * (MAX_DEADLINES + 1))
 
 

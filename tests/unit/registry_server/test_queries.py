@@ -140,7 +140,7 @@ def test_a_list_is_worked_out_in_short_parts_also_for_the_largest_fleet() -> Non
 def test_a_token_of_another_life_or_of_a_list_that_is_gone_says_to_list_again() -> None:
     grid, listings = filled(3), Listings("life")
     token = listings.page(first(listings, grid), 0, 2, 0.0).token
-    with pytest.raises(PageTokenExpired, match="list again from the start"):
+    with pytest.raises(PageTokenExpired, match="list again from the first page"):
         Listings("other").resume(token, EVERYTHING, 0.0)
     assert listings.expire(queries.MAX_IDLE - 1) == queries.MAX_IDLE
     listings.resume(token, EVERYTHING, queries.MAX_IDLE - 1)
@@ -167,7 +167,7 @@ def test_what_is_no_token_of_ours_is_refused_by_name(token: str) -> None:
 def test_a_token_holds_only_with_the_filters_of_its_list() -> None:
     grid, listings = filled(3), Listings("life")
     token = listings.page(first(listings, grid), 0, 2, 0.0).token
-    with pytest.raises(InvalidRequest, match="page_token: is of a list with other filters"):
+    with pytest.raises(InvalidRequest, match="page_token: belongs to a list with other filters"):
         listings.resume(token, ServiceFilter(name="s000001"), 0.0)
 
 
