@@ -1,4 +1,4 @@
-"""Readers that follow the services or the events: each has a cursor and no queue. Pure.
+"""Readers that follow the services or the events. Each has a cursor and no queue. Pure.
 
 A reader sees each revision and each event once and in order, never before it is durable; a slow reader gets the newest
 state, or is notified of a gap.
@@ -17,17 +17,18 @@ from registry_server.core.registry import Registry
 from registry_server.core.service import Service
 
 PAGE = 500
-"""Events that are read at a time."""
+"""Number of events that are read at a time."""
 
 
 class ServiceReader:
-    """Follows all services from a revision on (0: from a snapshot). Raises RevisionCompacted."""
+    """Follows all services: from the changes after `start_revision` on, or from a snapshot on if that is 0. Raises
+    RevisionCompacted if these changes are no longer kept."""
 
     def __init__(self, registry: Registry, commits: Commits, start_revision: int) -> None:
         self._registry = registry
         self._commits = commits
         self.revision = registry.revision
-        """Everything up to this revision was read."""
+        """The revision up to which everything was read."""
         self._missed: list[Change] = []
         self._snapshot: list[Service] = []
         if start_revision:
@@ -55,7 +56,8 @@ class ServiceReader:
 
 
 class EventReader:
-    """Follows the matching events after a number. Raises RevisionCompacted for events that are no longer kept."""
+    """Follows the matching events after the sequence number `after`. Raises RevisionCompacted if such events are no
+    longer kept."""
 
     def __init__(
         self,
@@ -65,18 +67,18 @@ class EventReader:
         wanted: EventFilter,
         may_read: Callable[[Event], bool] | None = None,
     ) -> None:
-        """`may_read` returns whether the reader may read an event; None if it may read all."""
+        """`may_read` returns whether the reader may read an event; None means that it may read all events."""
         self._registry = registry
         self._commits = commits
         self._wanted = wanted
         self._may_read = may_read
         self.sequence = after
-        """Everything up to this number was read."""
+        """The sequence number up to which everything was read."""
         self._registry.check_event(after)
 
     @property
     def is_behind(self) -> bool:
-        """Whether more events are visible."""
+        """Whether there are visible events that the reader has not read."""
         return self.sequence < self._commits.sequence
 
     def recent(self, limit: int = PAGE) -> list[Event] | None:
@@ -93,8 +95,9 @@ class EventReader:
         return self._readable([event for event in page if self._wanted.admits(event)])
 
     def stored(self, found: list[Event], visible: int, limit: int = PAGE) -> list[Event]:
-        """Return the next events, from the `found` ones that match in the store, read when `visible` was the newest
-        visible event. Raises RevisionCompacted, because old events may have been deleted meanwhile."""
+        """Return the next events, from the matching events `found` in the store. `visible` is the newest visible
+        sequence number before they were read. Raises RevisionCompacted, because old events may have been deleted
+        meanwhile."""
         self._registry.check_event(self.sequence)
         page = [event for event in found if event.sequence <= visible]
         self.sequence = page[-1].sequence if len(page) == limit else visible

@@ -29,12 +29,12 @@ class Access(IntEnum):
 
     NONE = 0
     LIVENESS = 1
-    """Its id, name, type and parent, whether it is connected, and its liveness."""
+    """Only the id, name, type, role and parent of the service, whether it is connected, and its liveness."""
     ALL = 2
 
 
 class ReadingRights:
-    """What one caller may read, as far as that is not everything; see `reading_rights`."""
+    """What a caller may read, for callers that may not read everything; see `reading_rights`."""
 
     def __init__(self, registry: Registry, rights: Rights) -> None:
         self._registry = registry
@@ -44,26 +44,26 @@ class ReadingRights:
 
     @property
     def reader(self) -> Principal:
-        """The caller: lists of different callers are kept apart."""
+        """The principal of the caller; lists for different principals are kept separately."""
         return self._principal
 
     @property
     def depends_on_services(self) -> bool:
-        """Whether the services that are visible depend on which others are registered."""
+        """Whether the services that the caller may read depend on which other services are registered."""
         return Role.AGENT in self._principal.roles
 
     # --- services ---------------------------------------------------------------------------------------------------
 
     def access(self, service_id: str) -> Access:
-        """Return how much of a service the caller may read. A service that is not registered counts by its owner and
-        its last parent."""
+        """Return how much of a service the caller may read. For a service that is not registered, its owner and its
+        last parent decide."""
         if self._reads(service_id):
             return Access.ALL
         return Access.LIVENESS if service_id in self._ancestors() else Access.NONE
 
     def scope(self) -> Mapping[str, Access]:
-        """Return all registered services that an agent may read, as its own services and the registered ones are now.
-        What it may read as an observer is not among them."""
+        """Return the registered services that the caller may read as an agent: its own services, their children and
+        their ancestors. Services that it may read only as an observer are not included."""
         found: dict[str, Access] = {}
         for own in self._own():
             found[own.spec.service_id] = Access.ALL
@@ -74,7 +74,7 @@ class ReadingRights:
         return found
 
     def access_in(self, scope: Mapping[str, Access], service_id: str) -> Access:
-        """Return how much of a registered service the caller may read, given its scope."""
+        """Return how much of a registered service the caller may read. `scope` is a result of `scope()`."""
         return Access.ALL if self._observed(service_id) else scope.get(service_id, Access.NONE)
 
     def seen(self, service: Service) -> Service | None:
@@ -82,17 +82,18 @@ class ReadingRights:
         return as_seen(service, self.access(service.spec.service_id))
 
     def seen_of(self, services: Iterable[Service]) -> list[Service]:
-        """Return these services as the caller may see them, without those that it may not."""
+        """Return these services as the caller may see them, without those that it may not see."""
         return [seen for each in services if (seen := self.seen(each)) is not None]
 
     def shown(self) -> list[Service]:
-        """Return all services that the caller may see, as it may see them, as readers last saw them."""
+        """Return all services that the caller may see, each as readers last saw it, and as far as the caller may see
+        it."""
         scope = self.scope() if self.depends_on_services else {}
         found = (as_seen(each, self.access_in(scope, each.spec.service_id)) for each in self._registry.shown())
         return [each for each in found if each is not None]
 
     def tombstones(self, tombstones: Iterable[Tombstone]) -> Iterable[Tombstone]:
-        """Return those services that are no longer registered and that the caller may read."""
+        """Return only the tombstones of services that the caller may read."""
         return (each for each in tombstones if self._reads(each.service_id))
 
     # --- events -----------------------------------------------------------------------------------------------------
@@ -107,7 +108,8 @@ class ReadingRights:
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _reads(self, service_id: str) -> bool:
-        """Whether the caller may read all of a service: as an observer, or because it is its own or a child of one."""
+        """Return whether the caller may read all of a service: as an observer, or because the service is its own or a
+        child of its own."""
         if self._observed(service_id) or self._owns(service_id):
             return True
         record, tombstone = self._registry.records.get(service_id), self._registry.tombstones.get(service_id)
@@ -115,7 +117,7 @@ class ReadingRights:
         return self._is_own(parent)
 
     def _ancestors(self) -> set[str]:
-        """The ids of all ancestors of the caller's own services. Siblings share their ancestors, so a group with
+        """Return the ids of all ancestors of the caller's own services. Siblings share their ancestors, so a group with
         thousands of services is walked once, and each parent once."""
         records, found = self._registry.records, set[str]()
         parents: set[str] = set()

@@ -31,20 +31,22 @@ class Record:
     empty if the agent's side ended it."""
     observation: int = 0
     worst_gap: float = 0.0
-    """Seconds; the longest time between two heartbeats on a stream that nothing excuses, since the registry started."""
+    """The longest time between two heartbeats on a stream since the registry started, without declared busy times, in
+    seconds."""
     earlier_streams_for: float = 0.0
-    """Seconds for which earlier streams carried this incarnation, in sum, since the registry started."""
+    """Total time for which earlier streams carried this incarnation since the registry started, in seconds."""
     report: Report = field(default_factory=Report)
     active_at: float = 0.0
     busy_until_at: float | None = None
     busy_declared_at: float | None = None
     learned_clock_at: float = 0.0
-    """`Instant.set_by` when the service learned the registry's wall clock, which is when it registered on a stream."""
+    """The value of `Instant.set_by` when the service read the registry's wall clock, which it does when it registers on
+    a stream."""
     judgement: Judgement = field(default_factory=Judgement)
     judged_at: float = 0.0
     told_down: bool = False
     process: str = ""
     """The process whose other agents share the service's stream; empty if the service has a stream of its own."""
     unanswered: bool = False
-    """Whether the service waits for the answer to its registration, or the registry does not read its stream: it cannot
-    be heard, so its silence is not evidence."""
+    """Whether the service waits for the answer to its registration, or the registry does not read its stream. Then it
+    cannot be heard, so its silence is not evidence."""

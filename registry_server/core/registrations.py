@@ -36,11 +36,12 @@ from registry_server.core.service import Instant, Intent, Judgement, Service, St
 MAX_SERVICES = 200_000
 MAX_TOMBSTONES = 10_000
 MAX_INSTANCES = 8
-"""Registrations remembered for each service, so that a retry is known as one."""
+"""Number of registrations that are remembered for each service, so that a retry is recognized."""
 
 
 class Registrations:
-    """The records, the tombstones of removed services, and the operators' decisions about roles."""
+    """The records of registered services, the tombstones of removed services, and the operators' decisions about
+    roles."""
 
     def __init__(
         self,
@@ -121,11 +122,14 @@ class Registrations:
         process: str = "",
         owner: str = "",
     ) -> Service:
-        """Start a new incarnation, or re-attach the current one; return the record. `process`: the process whose agents
-        share the stream. `owner`: the owner of the id from now on; empty: as before.
+        """Start a new incarnation of a service, or re-attach the current one. Return the service as readers see it.
 
-        Raises Superseded for an incarnation, or a retried registration, that is older than the current one;
-        UnknownIncarnation for an unknown one; InvalidRequest for a parent that would create a cycle.
+        `process` is the process whose agents share the stream. `owner` becomes the owner of the id; if it is empty, the
+        owner does not change.
+
+        Raises Superseded if the incarnation, or the retried registration, is older than the current one;
+        UnknownIncarnation if the incarnation is unknown; InvalidRequest if the parent would create a cycle;
+        QuotaExceeded if too many services are registered.
         """
         record = before = self._directory.records.get(spec.service_id)
         if incarnation:
@@ -155,8 +159,8 @@ class Registrations:
     def promote(
         self, name: str, from_role: ServiceRole, to_role: ServiceRole, *, may: Callable[[str], bool] = lambda _: True
     ) -> int:
-        """Change the role of every instance; return their number. `may`: whether the caller knows an id; instances with
-        other ids do not exist for it. Raises ServiceNotFound if there is none."""
+        """Change the role of every service with this name and role, and return the number of these services. A service
+        is ignored if `may` returns False for its id. Raises ServiceNotFound if there is no such service."""
         found = [
             record
             for record in self._directory.named(name)
@@ -174,7 +178,8 @@ class Registrations:
         return len(found)
 
     def remove(self, record: Record, reason: str, judgement: Judgement | None, now: Instant) -> None:
-        """Remove a service and keep a tombstone; `judgement` None if the service left on purpose."""
+        """Remove a service, and keep a tombstone of it. `judgement` is the verdict because of which it is removed; None
+        if it left on purpose."""
         spec, parent = record.spec, self._parents.parent_of(record)
         service_id = spec.service_id
         if record.session is not None:
@@ -201,7 +206,7 @@ class Registrations:
         self._outgoing.write(RemoveService(tombstone))
 
     def keep(self, record: Record, *, fresh: bool = False) -> None:
-        """Store the current record; `fresh`: the incarnation is not stored yet."""
+        """Store the current record of a service. `fresh`: the incarnation may be new to the store."""
         self._facts.saved(record)
         stored = StoredService(
             spec=record.spec,
@@ -217,7 +222,7 @@ class Registrations:
         self._outgoing.write(PutService(stored, fresh=fresh))
 
     def send_declared_down(self, record: Record, session_id: int) -> None:
-        """Notify the service that it was declared down, once."""
+        """Notify the service that it was declared down, unless it has been notified of that before."""
         event = record.judgement.down_event
         if event is not None and not record.told_down:
             record.told_down = True
@@ -245,7 +250,8 @@ class Registrations:
         return record
 
     def _retried(self, record: Record, instance_id: str) -> Record | None:
-        """Return the record if `instance_id` already holds it; None for a new registration. Raises Superseded."""
+        """Return the record if `instance_id` is that of its current registration; None for a new registration. Raises
+        Superseded if it is that of an earlier registration."""
         for known, incarnation in record.instances:
             if known == instance_id:
                 if incarnation == record.incarnation:
@@ -306,7 +312,8 @@ class Registrations:
         return record is not None and record.judgement.liveness is Liveness.ALIVE
 
     def _refuse_children(self, record: Record, now: Instant) -> None:
-        """Apply what a new incarnation refuses: observers receive the parents of its children again."""
+        """Apply the refusals of a new incarnation: withdraw the alerts for it about refused children, and send
+        observers the parents of its children again."""
         self._delivery.refuse(record, lambda child: self._parents.refuses(record, child), now)
         for child in self._directory.children_of(record):
             self._facts.changed_beside_judgement(child)

@@ -1,7 +1,7 @@
-"""The registry as one object: one method for each command and each question, one writer, no clock, no I/O.
+"""The registry as one object, with one method for each command and each query. It has one writer, no clock and no I/O.
 
-Facts only: nothing here knows what a timeout is. The state is kept by idea, in modules that are reached only through
-this one; in the order in which they depend on each other: `outgoing`, `ownership`, `parents`, `published`,
+It records facts only, and applies no timeouts. Its state is divided into modules that are used only through this one.
+In the order in which they depend on each other, these are: `outgoing`, `ownership`, `parents`, `published`,
 `liveness_facts`, `alert_delivery`, `attachments`, `registrations`, `maintenance`, `heartbeats`, `judgements`,
 `verdicts`.
 """
@@ -43,7 +43,8 @@ from registry_server.core.verdicts import Verdicts
 
 
 class Registry(RegistryReads):
-    """The registry. Every method is one atomic command; `take()` returns the effects of the commands before."""
+    """The registry. Every method is one atomic command; `take()` returns the effects of the commands since its last
+    call."""
 
     def __init__(
         self,
@@ -54,13 +55,13 @@ class Registry(RegistryReads):
         mailboxes: Mailboxes | None = None,
     ) -> None:
         self.measures = Measures()
-        """What was done since the start."""
+        """Counts of the work since the start, for the metrics."""
         self._outgoing = Outgoing(revision)
         self._changes = ChangeLog(revision, tombstones=MAX_TOMBSTONES)
         self._directory = Directory()
         self._observers = Observers()
         records = self.records = self._directory.records
-        """All registered services by id; to be read only."""
+        """All registered services by id. Callers must not change it."""
         self._maintenance = HeldNotices(records, self._outgoing)
         self._published = Published(self._changes, records, self._maintenance.by_id)
         self._facts = LivenessFacts(records, self._observers, self._outgoing, revision)
@@ -96,11 +97,12 @@ class Registry(RegistryReads):
             self._outgoing,
         )
         self.beats = self._heartbeats.beats
-        """Record the heartbeats of one message. Not a method of its own: a call more for each would be felt."""
+        """Record the heartbeats of one message; see `Heartbeats.beats`. This is not a method of its own, because one
+        more call for each message would take too long."""
         self.beat_columns = self._heartbeats.columns
-        """Record the heartbeats of one message that come in columns."""
+        """Record the heartbeats of one message that arrive in columns; see `Heartbeats.columns`."""
         self.set_reading = self._heartbeats.set_reading
-        """Record that the registry pauses to read a stream, or reads it again."""
+        """Record that the registry pauses reading from a stream, or resumes it; see `Heartbeats.set_reading`."""
         self._judgements = Judgements(
             self._directory, self._registrations, self._attachments, self._facts, self._published
         )
@@ -133,7 +135,8 @@ class Registry(RegistryReads):
         self._delivery.restore(waiting, now)
 
     def follow_parents(self) -> None:
-        """Keep the children of each service, for readers that may see only those of their own services."""
+        """Start to record the children of each service, for readers that may read only their own services and the
+        children of these."""
         self._directory.follow_parents()
 
     # --- streams of agents ------------------------------------------------------------------------------------------
@@ -143,15 +146,16 @@ class Registry(RegistryReads):
         self._attachments.sessions.open(session_id)
 
     def end_session(self, session_id: int, reason: str) -> bool:
-        """Record, before the stream closes, that the registry ends it for an error reason. Return whether that is new.
+        """Record, before the stream closes, that the registry ends it for an error reason. The end of the stream is
+        then no evidence about its services.
 
-        The end of the stream is then no evidence about its services.
+        Return False if this was recorded before, or if the stream is not open.
         """
         return self._attachments.sessions.end(session_id, reason)
 
     def drain_session(self, session_id: int, reconnect_after: float, now: Instant) -> None:
-        """Record that the registry asked a client to leave this stream within this many seconds: until then, the end
-        counts as caused by the registry.
+        """Record that the registry asked a client to leave this stream within `reconnect_after` seconds. If the stream
+        ends within that time, the end counts as caused by the registry.
 
         Does nothing if the stream has already ended.
         """
@@ -188,7 +192,8 @@ class Registry(RegistryReads):
 
     @property
     def reclaimed_streams(self) -> int:
-        """The number of streams that the registry ended since the start because all their services were silent."""
+        """Number of streams that the registry has ended since its start because nothing was received on them any
+        more."""
         return self._attachments.reclaimed
 
     # --- commands of agents -----------------------------------------------------------------------------------------
@@ -214,28 +219,29 @@ class Registry(RegistryReads):
     def register_relayed(
         self, spec: Declaration, incarnation: int, instance_id: str, session_id: int, now: Instant, *, owner: str = ""
     ) -> Service:
-        """Register a service that has no stream; the answer goes to the stream of the relay."""
+        """Register a service that has no stream of its own; the answer is sent on the stream of the relay."""
         service = self._registrations.register(spec, incarnation, instance_id, None, now, owner=owner)
         self._attachments.sessions[session_id].heard_at = now.attentive
         self._outgoing.send(session_id, Registered(service, instance_id, relayed=True))
         return service
 
     def claim(self, service_id: str, owner: str) -> None:
-        """Record the owner of the id of a registered service that has none yet."""
+        """Record the owner of the id of a registered service; the id must not have an owner yet."""
         self._ownership.registered(service_id, owner)
         self._facts.changed_beside_judgement(self.get(service_id))  # its parent may depend on the owner
 
     def refuse_older(self, session_id: int, error: Superseded) -> None:
-        """Send on a stream that a newer incarnation holds the id, once that incarnation is on disk, because the older
-        one then stops."""
+        """Notify the client of a stream that a newer incarnation holds the id. The message is sent once the newer
+        incarnation is on disk, because the older one then stops."""
         self._outgoing.send(session_id, SupersededBy(error.service_id, error.incarnation))
 
     def wait_for_answers(self, services: Iterable[Service]) -> None:
-        """Record that the answers to these registrations wait for the disk, until `answered`."""
+        """Record that these registrations have no answer yet, because they wait for the disk; see
+        `Heartbeats.wait_for_answers`."""
         self._heartbeats.wait_for_answers(services)
 
     def answered(self, session_id: int | None, service: Service, now: Instant) -> None:
-        """Record that the service received the answer to its registration; see `Heartbeats.answered`."""
+        """Record that the answer to a registration was sent to the service; see `Heartbeats.answered`."""
         self._heartbeats.answered(session_id, service, now)
 
     def beat(
@@ -256,8 +262,8 @@ class Registry(RegistryReads):
         self._heartbeats.acknowledge_on_stream(session_id, alert_ids, now)
 
     def abandon(self, session_id: int, service_id: str, incarnation: int, now: Instant) -> list[Record]:
-        """Detach a service whose program crashed while its stream continues with others. Return its
-        record if the stream carried this incarnation."""
+        """Detach a service whose program crashed while its stream continues with other services; see
+        `Heartbeats.abandon`."""
         return self._heartbeats.abandon(session_id, service_id, incarnation, now)
 
     def goodbye(self, session_id: int, service_id: str, reason: str, now: Instant, incarnation: int = 0) -> None:
@@ -265,7 +271,8 @@ class Registry(RegistryReads):
         self._heartbeats.goodbye(session_id, service_id, reason, now, incarnation)
 
     def not_sent(self, alert_id: str, recipient: str) -> None:
-        """Record that an alert did not fit on the stream of its recipient: it waits for `deliver_to`."""
+        """Record that there was no room for an alert on the stream of its recipient: the alert waits for
+        `deliver_to`."""
         self._delivery.not_sent(alert_id, recipient)
 
     def alert_written(self, alert_id: str, recipient: str, now: Instant) -> None:
@@ -273,59 +280,61 @@ class Registry(RegistryReads):
         self._delivery.written(alert_id, recipient, now)
 
     def deliver_to(self, recipient: str) -> None:
-        """Send the alerts that wait for a recipient, because its stream has room again."""
+        """Send the alerts that wait for a recipient whose stream has room again."""
         self._delivery.deliver_to(recipient)
 
     # --- commands of operators --------------------------------------------------------------------------------------
 
     def deregister(self, service_id: str, reason: str, now: Instant) -> None:
-        """Remove a service on purpose, for good: alerts for it do not wait. Raises ServiceNotFound."""
+        """Remove a service on purpose; alerts for it are not kept. Raises ServiceNotFound if it is not registered."""
         record = self.get(service_id)
         self._registrations.remove(record, reason or "deregistered", None, now)
         self._delivery.removed_for_good(record, now)
 
     def release_owner(self, service_id: str, now: Instant) -> str:
-        """End the ownership of the id of a service that is not registered; the alerts that wait for it are discarded.
-        Return the former owner. Raises InvalidRequest if the service is registered, ServiceNotFound for an id without
-        an owner."""
+        """End the ownership of the id of a service that is not registered, and discard the alerts that wait for the id.
+        Return the former owner. Raises InvalidRequest if the service is registered, and ServiceNotFound if the id has
+        no owner."""
         if service_id in self.records:
-            raise InvalidRequest.of(FieldError("service_id", "the service is registered: deregister it first"))
+            raise InvalidRequest.of(FieldError("service_id", "the service is still registered; deregister it first"))
         owner = self._ownership.release(service_id)
         if not owner:
-            raise ServiceNotFound(f"no owner of the id {service_id!r} is known")
+            raise ServiceNotFound(f"the id {service_id!r} has no owner")
         self._delivery.released(service_id, now)
         return owner
 
     def promote(
         self, name: str, from_role: ServiceRole, to_role: ServiceRole, *, may: Callable[[str], bool] = lambda _: True
     ) -> int:
-        """Change the role of every instance; see `Registrations.promote`."""
+        """Change the role of every service with this name and role; see `Registrations.promote`."""
         return self._registrations.promote(name, from_role, to_role, may=may)
 
     def hold_notices(self, maintenance: Maintenance) -> Record:
-        """Put a service under maintenance, which is kept by its id. Raises ServiceNotFound."""
+        """Put a service under maintenance; return its record. Raises ServiceNotFound if it is not registered."""
         record = self.get(maintenance.service_id)
         self._maintenance.hold(maintenance, self._maintenance_changed)
         return record
 
     def release_notices(self, service_id: str) -> Record | None:
-        """End the maintenance of a service; return None if the service is not registered. Raises ServiceNotFound
-        without maintenance."""
+        """End the maintenance of a service. Return its record; None if it is not registered. Raises ServiceNotFound if
+        it is neither registered nor under maintenance."""
         record = self.records.get(service_id) if service_id in self._maintenance.by_id else self.get(service_id)
         self._maintenance.release(service_id, self._maintenance_changed)
         return record
 
     def acknowledge(self, alert_id: str, recipient: str, now: Instant) -> int:
-        """Acknowledge an alert for a recipient (empty: for all recipients). Return how many copies were waiting."""
+        """Acknowledge an alert for one recipient, or for all recipients if `recipient` is empty. Return how many copies
+        were waiting."""
         return self._delivery.acknowledge(alert_id, recipient, now)
 
     def acknowledge_loss(self, alert_id: str, now: Instant) -> int:
-        """Record that an operator acknowledges the loss that this alert reported. Return the number of services: one or
-        none."""
+        """Record that an operator acknowledges the loss that this alert reported. Return 1 if that loss was open and
+        not acknowledged, else 0."""
         return self._judgements.acknowledge_loss(alert_id, now)
 
     def acknowledge_matching(self, service_id: str, recipient: str, now: Instant) -> tuple[int, int]:
-        """Acknowledge every waiting copy about this service and for this recipient (empty: any).
+        """Acknowledge all waiting alerts about a service and for a recipient; an empty `service_id` or `recipient`
+        matches all.
 
         Without a recipient this is an operator's acknowledgement, which also acknowledges losses. Return how many
         copies were waiting, and how many lost services were not acknowledged before.
@@ -337,7 +346,7 @@ class Registry(RegistryReads):
         return count, sum(self._judgements.acknowledge_lost(each, now) for each in lost)
 
     def publish(self, event: Event, now: Instant, *, escalated: bool = False) -> tuple[Event, bool]:
-        """Append an event; see `AlertDelivery.publish`."""
+        """Append an event to the event log; see `AlertDelivery.publish`."""
         return self._delivery.publish(event, now, escalated=escalated)
 
     # --- TRON -------------------------------------------------------------------------------------------------------
@@ -358,11 +367,12 @@ class Registry(RegistryReads):
 
     @property
     def judged_until(self) -> float:
-        """The attentive second up to which the observer that judges has judged all facts; 0 before the first."""
+        """The attentive time up to which TRON has evaluated all facts; 0.0 before its first call."""
         return self._observers.judged_until
 
     def feed_is_due(self, feed_id: int, *, tick: bool) -> bool:
-        """Return whether to send the observer a frame: at a `tick`, or for an urgent fact; see `Observers.is_due`."""
+        """Return whether to send the observer a frame now, at a tick (`tick`) or because an urgent fact waits; see
+        `Observers.is_due`."""
         return self._observers.is_due(feed_id, tick=tick)
 
     def frame_sent(self, feed_id: int, until: float, *, facts: bool) -> None:
@@ -371,18 +381,18 @@ class Registry(RegistryReads):
         self._observers.sent(feed_id, until, facts=facts)
 
     def judged(self, observer: str, now: Instant, until: float | None = None) -> None:
-        """Record that the observer has evaluated all facts up to the attentive time `until` (None: now); see
+        """Record that the observer has evaluated all facts up to the attentive time `until` (None means now); see
         `Observers.judged`."""
         watches = self._observers.judged(observer, now, until)
         if watches is not None:
             self._published.set_watched(watches)
 
     def apply(self, verdict: Verdict, now: Instant) -> VerdictResult:
-        """Apply a verdict, or refuse it; see `Verdicts.apply`."""
+        """Apply a verdict or refuse it; see `Verdicts.apply`."""
         return self._verdicts.apply(verdict, now)
 
     def notify(self, copy: AlertCopy, now: Instant) -> bool:
-        """Send an alert, or one more copy of one; see `Verdicts.notify`."""
+        """Send an alert, or a further copy of an alert; see `Verdicts.notify`."""
         return self._verdicts.notify(copy, now)
 
     def preauthorize(
@@ -392,7 +402,8 @@ class Registry(RegistryReads):
         self._verdicts.preauthorize(suspicions, withdrawn, held=held, observer=observer)
 
     def defer(self, observer: str, deadlines: Iterable[ReportDeadline]) -> None:
-        """Report these incarnations to the observer at its deadlines; see `LivenessFacts.defer`."""
+        """Report these incarnations to the observer at its deadlines, and not at each heartbeat; see
+        `LivenessFacts.defer`."""
         self._facts.defer(observer, deadlines, self._directory.by_incarnation)
 
     def withdraw_preauthorized(self) -> None:
@@ -405,18 +416,18 @@ class Registry(RegistryReads):
 
     @property
     def cascade_alert_id(self) -> str:
-        """The alert of the mass failure that the observer last reported; empty for none."""
+        """The alert_id of the mass failure that TRON last reported; empty if none is in progress."""
         return self._verdicts.cascade_alert_id
 
     def report_cascade(self, alert_id: str) -> None:
-        """Record the mass failure that the observer reports; empty: none is in progress."""
+        """Record the alert_id of the mass failure that TRON reports; empty if none is in progress."""
         self._verdicts.cascade_alert_id = alert_id
 
     # --- time -------------------------------------------------------------------------------------------------------
 
     def tick(self, now: Instant) -> None:
-        """Check whether TRON is lost, whether a maintenance is over, which streams fell silent, and which alerts wait
-        for recipients that are not registered."""
+        """Check whether TRON is lost, whether the maintenance of a service is over, which streams fell silent, and
+        which alerts wait for recipients that are not registered."""
         self._maintenance.release_due(now, self._maintenance_changed)
         if self._observers.are_lost(now):
             self._published.set_watched(False)
@@ -424,15 +435,15 @@ class Registry(RegistryReads):
         self._attachments.end_silent(now)
 
     def show_liveness(self, limit: int = PART) -> bool:
-        """Do a part of the work that `judged` or `tick` left; see `Published.show_liveness`."""
+        """Show readers a part of the services whose liveness became known or unknown; see `Published.show_liveness`."""
         return self._published.show_liveness(limit)
 
     def publish_figures(self, limit: int = PART) -> bool:
-        """Show a part of the new load figures; see `Published.show_figures`."""
+        """Show readers a part of the new load figures; see `Published.show_figures`."""
         return self._published.show_figures(limit)
 
     def save_heartbeats(self, limit: int = PART) -> bool:
-        """Store a part of the times of heartbeats; see `LivenessFacts.save_heartbeats`."""
+        """Store the times of the last heartbeats of some services; see `LivenessFacts.save_heartbeats`."""
         return self._facts.save_heartbeats(limit)
 
     def release_owners(self, oldest: float, now: Instant) -> None:
@@ -441,7 +452,7 @@ class Registry(RegistryReads):
             self.release_owner(service_id, now)
 
     def compact_events(self, first: int) -> None:
-        """Delete events older than the number `first`, and their unacknowledged copies."""
+        """Delete the events with sequence numbers below `first`, and the copies of these events that still wait."""
         self._delivery.compact(first)
 
     def _maintenance_changed(self, record: Record) -> None:

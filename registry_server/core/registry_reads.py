@@ -1,4 +1,4 @@
-"""The questions about the registry's state, which change nothing. Pure; a part of the registry's facade."""
+"""The queries of the registry's state, which change nothing. Pure; `Registry` inherits them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from registry_server.core.unacknowledged import Unacknowledged
 
 
 class RegistryReads:
-    """The questions that `Registry` answers."""
+    """The queries that `Registry` answers."""
 
     records: dict[str, Record]
     _changes: ChangeLog
@@ -66,19 +66,19 @@ class RegistryReads:
         return self._events.last
 
     def get(self, service_id: str) -> Record:
-        """Return the record of a service; raise ServiceNotFound."""
+        """Return the record of a service. Raises ServiceNotFound if it is not registered."""
         return self._directory.get(service_id)
 
     def resolve(self, id_or_name: str) -> Record | None:
-        """Return the service that a parent or recipient names; see `Directory.resolve`."""
+        """Return the service that is meant by the id or name of a parent or recipient; see `Directory.resolve`."""
         return self._directory.resolve(id_or_name)
 
     def parent_of(self, record: Record) -> str:
-        """Return the parent of a service; empty if it has none, or is refused by it. See `parents`."""
+        """Return the parent of a service; empty if it declares none, or if that parent refuses it. See `parents`."""
         return self._parents.parent_of(record)
 
     def refuses_child(self, parent: Record, service_id: str, owner: str) -> bool:
-        """Return whether a service refuses one of this owner as its child."""
+        """Return whether `parent` refuses the service with this id and owner as its child."""
         return self._parents.refuses(parent, service_id, owner)
 
     def owner_of(self, service_id: str) -> str:
@@ -86,7 +86,7 @@ class RegistryReads:
         return self._ownership.owner_of(service_id)
 
     def ids_of(self, owner: str) -> Iterable[str]:
-        """Return the ids of an owner, also those of services that are no longer registered."""
+        """Return the ids of an owner, including those of services that are no longer registered."""
         return self._ownership.ids_of(owner)
 
     def children_of(self, record: Record) -> list[Record]:
@@ -94,15 +94,16 @@ class RegistryReads:
         return self._directory.children_of(record)
 
     def newest_change(self, service_id: str) -> Change | None:
-        """Return the newest change of a service; None for a service that never was registered, or is forgotten."""
+        """Return the newest change of a service; None if no change of it is kept."""
         return self._changes.newest_change(service_id)
 
     def view(self, record: Record) -> Service:
-        """Return the record as a reader sees it."""
+        """Return a service as readers see it; see `Published.view`."""
         return self._published.view(record)
 
     def as_heard(self, shown: Service) -> Service:
-        """Return a service as readers last saw it, with the data that causes no revision; see `Published.as_heard`."""
+        """Return a service as readers last saw it, with newer values that cause no revision; see
+        `Published.as_heard`."""
         return self._published.as_heard(shown)
 
     def shown(self) -> list[Service]:
@@ -114,7 +115,7 @@ class RegistryReads:
         return self._changes.since(revision)
 
     def check_event(self, after: int) -> None:
-        """Raise RevisionCompacted if an event after this number is no longer kept."""
+        """Raise RevisionCompacted if events after this sequence number are no longer kept; see `EventLog.check`."""
         self._events.check(after)
 
     def recent_events(self, after: int, limit: int) -> list[Event] | None:
@@ -122,7 +123,7 @@ class RegistryReads:
         return self._events.recent_after(after, limit)
 
     def copy(self, alert_id: str, recipient: str) -> Delivery | None:
-        """Return the copy of an alert that waits for this recipient; None if there is none."""
+        """Return the copy of an alert that waits for this recipient; None if no such copy waits."""
         return self._mailboxes.get(alert_id, recipient)
 
     def waiting_for(self, recipient: str) -> list[Delivery]:
@@ -135,7 +136,7 @@ class RegistryReads:
 
     @property
     def unacknowledged(self) -> Unacknowledged:
-        """How many copies of alerts wait, and since when."""
+        """The number of alert copies that wait for an acknowledgement, and since when they wait."""
         return self._mailboxes.unacknowledged
 
     def queues(self) -> dict[str, tuple[int, int]]:
@@ -147,13 +148,13 @@ class RegistryReads:
         }
 
     def maintenance_of(self, service_id: str) -> Maintenance | None:
-        """Return the maintenance of a service; None without one."""
+        """Return the maintenance of a service; None if it is not under maintenance."""
         return self._maintenance.by_id.get(service_id)
 
     def all_maintenance(self) -> list[Maintenance]:
-        """Return all maintenance, by service_id."""
+        """Return the maintenance of all services, in the order of their ids."""
         return self._maintenance.all()
 
     def heard_after(self, observation: int) -> tuple[list[tuple[int, float]], int]:
-        """Return the services whose heartbeats arrived after an observation; see `LivenessFacts.heard_after`."""
+        """Return the services with heartbeats after an observation; see `LivenessFacts.heard_after`."""
         return self._facts.heard_after(observation)

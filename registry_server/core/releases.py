@@ -18,7 +18,7 @@ from registry_server.core.service import Instant
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """The operations that the environment carries out on request."""
+    """The operations that the registry's loop and the simulation provide."""
 
     monotonic: Callable[[], float]
     """Return the seconds on a clock that only advances."""
@@ -28,11 +28,11 @@ class Shell:
     wake_writer: Callable[[], None]
     """Make the writer ask `Releases.take` for batches."""
     send: Callable[[int, Message | EndStream], None]
-    """Send a message on a stream, which may have ended."""
+    """Send a message on a stream. The stream may have ended; then do nothing."""
     wake_observers: Callable[[], None]
-    """Send a frame to observers for which an urgent fact waits."""
+    """Send a frame to the observers for which an urgent fact waits."""
     show: Callable[[], None]
-    """Show readers more: up to `Commits.revision` and `Commits.sequence`."""
+    """Let readers see everything up to `Commits.revision` and `Commits.sequence`."""
     show_later: Callable[[float], None]
     """Call `Releases.show_due` in this many seconds."""
 
@@ -60,8 +60,8 @@ class Releases:
         return position
 
     def flush_inline(self, then: Callable[[], None] | None = None) -> int:
-        """Commit urgent effects as `flush` does: verdicts, and streams that break. The commit may happen before this
-        method returns; raises if it fails."""
+        """Commit urgent effects, such as verdicts and broken streams. This is like `flush`, but the commit may happen
+        before this method returns; an error of the store is then raised here."""
         position, effects = self._collect()
         commits = self._commits
         if commits.commits_inline(self._shell.monotonic()) and (batch := commits.take()) is not None:
@@ -82,7 +82,7 @@ class Releases:
         return self._commits.take()
 
     def written(self, batch: Batch) -> None:
-        """Record that the batch is durable: call `release` until nothing is left."""
+        """Record that the batch is durable. Then call `release` until it returns False."""
         self._commits.committed(batch.position, self._shell.monotonic())
 
     def failed(self, batch: Batch) -> None:
@@ -90,8 +90,8 @@ class Releases:
         self._commits.failed(batch.position)
 
     def release(self) -> bool:
-        """Release durable effects, one commit at a time: their messages go to agents, then their callers are answered,
-        then readers see them. Return whether there were any."""
+        """Release the next durable commit: its messages go to agents, then its callers are answered, then readers see
+        it. Return False if there is no durable commit."""
         shell = self._shell
         commit = self._commits.release(shell.monotonic())
         if commit is None:
@@ -108,7 +108,7 @@ class Releases:
     # --- readers ----------------------------------------------------------------------------------------------------
 
     def show(self) -> None:
-        """Show readers what they may see now, and the rest when that is due."""
+        """Let readers see everything that they may see now, and call `Shell.show_later` for the rest."""
         commits, shell = self._commits, self._shell
         commits.advance(shell.monotonic())
         visible = (commits.revision, commits.sequence)
@@ -121,7 +121,7 @@ class Releases:
             shell.show_later(max(0.0, due - shell.monotonic()))
 
     def show_due(self) -> None:
-        """Show readers more, because the time that `Shell.show_later` named has come."""
+        """Let readers see more. The shell calls this at the time that `Shell.show_later` has set."""
         self._show_is_due = False
         self.show()
 

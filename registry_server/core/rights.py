@@ -1,7 +1,9 @@
-"""Decides what a caller may do: with which ids it may act, and as whom it may read and publish. Pure.
+"""Decides what a caller may do: as which services it may act, which services it may operate, and which events it may
+publish. Pure.
 
-Deny by default. A system without authentication has no `Rights` objects at all: its callers may do everything, and no
-decision costs them anything. A decision about an id is made when a stream, or a call, names it for the first time.
+What is not granted is denied. A system without authentication has no `Rights` objects at all: its callers may do
+everything, without any checks. The right to an id is checked when the id occurs for the first time on a stream or in a
+call.
 """
 
 from __future__ import annotations
@@ -24,28 +26,29 @@ from registry_server.core.registry import Registry
 RESERVED = frozenset(
     {OPERATORS, "service-registry", "Service Registry", "tron-heartbeat-monitor", "TRON Heartbeat Monitor"}
 )
-"""Ids and names of the system itself. Only a grant that names one of them exactly matches it."""
+"""The ids and names of the system itself. A grant matches one of them only if its pattern is exactly that id or
+name."""
 
 MOST_SPOKEN_FOR = 10_000
-"""Principals for which one relay speaks and whose decisions are kept. Overflow rule: all are dropped, and made
-again."""
+"""Maximum number of principals for which one relay speaks and whose rights are kept. Overflow rule: all are dropped,
+and created again when they are needed."""
 
 MOST_ADMITTED = 200_000
-"""Incarnations for which one caller may send heartbeats and whose decisions are kept: the most services that there are.
-Overflow rule: as above."""
+"""Maximum number of incarnations that are kept for one caller in `admitted`: the maximum number of services. Overflow
+rule: all are dropped, and decided again when they are needed."""
 
 _IGNORABLE = (
     (0x00AD, 0x00AD), (0x034F, 0x034F), (0x061C, 0x061C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F),
     (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF),
     (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF),
 )  # fmt: skip
-"""Default_Ignorable_Code_Point of the Unicode Character Database (DerivedCoreProperties), first and last of each
-range."""
+"""The first and the last character of each range with the property Default_Ignorable_Code_Point (from
+DerivedCoreProperties of the Unicode Character Database)."""
 
 
 def check_distinct(path: str, text: str) -> list[FieldError]:
-    """Check that a text cannot look like another one that is not equal: in NFC, without characters that are not
-    displayed."""
+    """Check that a text cannot be confused with a different text: it must be in Unicode normalization form C, without
+    characters that are not displayed. Return a list with the error, which is empty if the text is valid."""
     if text.isascii():
         return []
     if not unicodedata.is_normalized("NFC", text):
@@ -56,8 +59,8 @@ def check_distinct(path: str, text: str) -> list[FieldError]:
 
 
 class Rights:
-    """The rights of one caller: of a principal, or of a relay that speaks for a principal, which has only the rights
-    that both have."""
+    """The rights of one caller. The caller is a principal, or a relay that speaks for a principal and then has only the
+    rights that both have."""
 
     __slots__ = ("_find", "_forwarded_by", "_rate", "_registry", "_speakers", "admitted", "principal", "via")
 
@@ -71,25 +74,26 @@ class Rights:
         via: Principal | None = None,
         forwarded_by: str = "",
     ) -> None:
-        """`find` returns the principal with a name, with its current grants; None if it may not act. `forwarded_by`:
-        the relay that forwards the principal's own credential, which restricts nothing."""
+        """`find` returns the principal with a name, with its current grants; None if there is no such principal or it
+        may not act. `forwarded_by` is the relay that forwards the principal's own credential; this does not restrict
+        the rights."""
         self._registry = registry
         self._find = find
         self._rate = rate
         self._forwarded_by = forwarded_by
         self._speakers: dict[str, Rights] = {}
         self.principal = principal
-        """Whose rights these are."""
+        """The principal whose rights these are."""
         self.via = via
-        """The relay that speaks for the principal; None if the principal speaks itself."""
+        """The relay that speaks for the principal; None if the principal itself is the caller."""
         self.admitted: set[int] = set()
-        """The incarnations for which the caller may send heartbeats: decided once."""
+        """The incarnations for which the caller may send heartbeats. Each is decided once."""
 
     def speaking_for(self, name: str) -> Rights:
-        """Return the rights of this relay if it speaks for the principal `name`; its own if that is empty. Raises
-        PermissionDenied.
+        """Return the rights that this relay has when it speaks for the principal `name`; its own rights if `name` is
+        empty. Raises PermissionDenied if it may not speak for that principal.
 
-        The principal is looked up each time, so a change of its grants has effect at once.
+        The principal is looked up each time, so a change of its grants takes effect at once.
         """
         if not name or (self.via is not None and name == self.principal.name):
             return self
@@ -101,7 +105,8 @@ class Rights:
         if Role.RELAY not in self.principal.roles or self.via is not None:
             raise PermissionDenied(f"{self.principal.name} has no relay grant, so it cannot speak for {name!r}")
         if principal is None or not principal.can_be_carried:
-            raise PermissionDenied(f"a relay cannot speak for {name!r}: it is no principal with the role agent only")
+            why = "it must be an enabled principal with the role agent and no other role but observer"
+            raise PermissionDenied(f"a relay cannot speak for {name!r}: {why}")
         if len(self._speakers) >= MOST_SPOKEN_FOR:
             self._speakers.clear()
         speaker = Rights(self._registry, principal, find=self._find, rate=self._rate, via=self.principal)
@@ -109,26 +114,28 @@ class Rights:
         return speaker
 
     def find(self, name: str) -> Principal | None:
-        """Return the principal with a name, with its current grants; None if it may not act."""
+        """Return the principal with a name, with its current grants; None if there is no such principal or it may not
+        act."""
         return self._find(name)
 
     # --- acting as a service ----------------------------------------------------------------------------------------
 
     def matches(self, *texts: str) -> bool:
-        """Return whether the caller has agent grants for these ids and names, and a relay relay grants too."""
+        """Return whether the caller has agent grants for all of these ids and names. A relay also needs relay grants
+        for them."""
         via = self.via
         return all(_may(self.principal, Role.AGENT, text) for text in texts) and (
             via is None or all(_may(via, Role.RELAY, text) for text in texts)
         )
 
     def owns(self, service_id: str) -> bool:
-        """Return whether an id belongs to the caller, and matches its grants."""
+        """Return whether the caller is the owner of an id, and has a grant for it."""
         return self._registry.owner_of(service_id) == self.principal.owner and self.matches(service_id)
 
     def check_registration(self, spec: Declaration, incarnation: int = 0, instance_id: str = "") -> str:
-        """Return the owner for whom a service is registered. A registration that re-attaches the service keeps the
-        name that it has, so the caller needs a grant for that too. Raises InvalidRequest, PermissionDenied,
-        NotOwner."""
+        """Check that the caller may register this service, and return the owner that its id then has. A registration
+        that re-attaches a service keeps the name that the service has, so the caller needs a grant for that name too.
+        Raises InvalidRequest, PermissionDenied, NotOwner."""
         errors = [
             *check_distinct("service.service_id", spec.service_id),
             *check_distinct("service.name", spec.name),
@@ -146,8 +153,9 @@ class Rights:
         return self.principal.owner
 
     def check_acts_as(self, service_id: str) -> None:
-        """Return if the caller may act as this service: say goodbye, send heartbeats. Raises PermissionDenied for an id
-        that no grant matches, whether or not a service has it; NotOwner for one of another owner."""
+        """Check that the caller may act as this service, for example send its heartbeats or its goodbye. Raises
+        PermissionDenied if no grant matches the id, whether or not such a service exists; NotOwner if the id belongs to
+        another owner."""
         self._check_match("id", service_id)
         self._check_owner(service_id)
         record = self._registry.records.get(service_id)
@@ -155,8 +163,8 @@ class Rights:
             self._check_name_of(record)
 
     def admits(self, record: Record) -> bool:
-        """Return whether the caller may send heartbeats of a service; see `admitted`. A service without an owner
-        belongs to the caller from now on."""
+        """Return whether the caller may send heartbeats of a service, and add its incarnation to `admitted` if so. If
+        the id of the service has no owner yet, the caller becomes the owner."""
         if not self._may_be(record):
             return False
         service_id = record.spec.service_id
@@ -168,7 +176,8 @@ class Rights:
         return True
 
     def refusal(self, service_id: str) -> TronError | None:
-        """Return why the caller may not send heartbeats of a service; None if it may."""
+        """Return the error with which the caller's heartbeats of a service are refused; None if the caller may send
+        them."""
         try:
             self.check_acts_as(service_id)
         except PermissionDenied as error:
@@ -178,38 +187,40 @@ class Rights:
     # --- commands ---------------------------------------------------------------------------------------------------
 
     def check_deregister(self, service_id: str) -> None:
-        """Return if the caller may remove this service, as its owner or as an operator. Raises PermissionDenied,
+        """Check that the caller may remove this service, as its owner or as an operator. Raises PermissionDenied,
         NotOwner."""
         if not self.operates(service_id):
             self.check_acts_as(service_id)
 
     def operates(self, *texts: str) -> bool:
-        """Return whether the caller is an operator for these ids and names; without any: for all."""
+        """Return whether the caller is an operator for these ids and names; without arguments, whether it is an
+        operator for all services."""
         who, role = self.principal, Role.OPERATOR
         return self.via is None and (who.may(role, *texts) if texts else who.may_everywhere(role))
 
     def check_operator(self, *texts: str) -> None:
-        """Return if the caller is an operator for these ids and names; without any: for all. Raises
-        PermissionDenied."""
+        """Check that the caller is an operator for these ids and names; without arguments, that it is an operator for
+        all services. Raises PermissionDenied."""
         if not self.operates(*texts):
             raise PermissionDenied(f"{self.principal.name} has no operator grant for {_named(*texts)}")
 
     def check_maintenance(self, service_id: str) -> None:
-        """Return if the caller may record a maintenance: an operator, or TRON, which has asked the operator for its
-        rights. Raises PermissionDenied."""
+        """Check that the caller may put a service under maintenance or end its maintenance. It must be an operator for
+        the service, or TRON, which has checked the rights of the operator itself. Raises PermissionDenied."""
         if not self._judges():
             self.check_operator(service_id)
 
     def may_acknowledge(self, recipient: str) -> bool:
-        """Return whether the caller acknowledges alerts for this recipient (empty: for any). False for a name that a
-        service of others has: the caller is answered as if no service had it. Alerts for the operators may concern
-        every service, so they need an operator of all. Raises PermissionDenied, NotOwner."""
+        """Return whether the caller may acknowledge alerts for this recipient; empty means any recipient. The result is
+        False for a name that only a service of another owner has: the caller is then answered as if no service had this
+        name. Alerts for the operators may concern every service, so only TRON and operators for all services may
+        acknowledge them. Raises PermissionDenied, NotOwner."""
         if self.operates() or (recipient == OPERATORS and self._judges()):
             return True
         if recipient == OPERATORS:
             self.check_operator()
         if not recipient:
-            raise PermissionDenied(f"{self.principal.name} must name a recipient that is one of its own services")
+            raise PermissionDenied(f"{self.principal.name} must set recipient to one of its own services")
         record = self._registry.resolve(recipient)
         if record is None or record.spec.service_id == recipient:
             if not self.operates(recipient):
@@ -222,27 +233,29 @@ class Rights:
         return False
 
     def check_observer(self, observer: str) -> None:
-        """Return if the caller is this observer, whose verdicts are applied. Raises PermissionDenied."""
+        """Check that the caller may act as this observer, whose verdicts the registry applies. Raises
+        PermissionDenied."""
         if self.via is not None or not self.principal.may(Role.JUDGE, observer):
             raise PermissionDenied(f"{self.principal.name} has no judge grant for {observer!r}")
 
     def check_publish(self, event: Event, now: float) -> Event:
-        """Return the event as it is published, with the names of its publisher and its relay.
+        """Check that the caller may publish an event. Return the event as it is published, with the names of its
+        publisher and of the relay.
 
-        An alert_id that the caller chose becomes one that only this owner can have, so it is never that of an alert of
-        TRON or of another owner. `now`: attentive seconds. Raises PermissionDenied, NotOwner, QuotaExceeded.
+        The alert_id becomes one that only the caller's owner can produce, so it never equals that of an alert of TRON
+        or of another owner. `now` is in attentive seconds. Raises PermissionDenied, NotOwner, QuotaExceeded.
         """
         if event.type in EVENT_TYPES:
-            raise PermissionDenied(f"only TRON publishes events of the type {event.type!r}")
+            raise PermissionDenied(f"only TRON may publish events of the type {event.type!r}")
         if not event.service_id:
-            raise PermissionDenied(f"{self.principal.name} must name one of its own services in event.service_id")
+            raise PermissionDenied(f"{self.principal.name} must set event.service_id to one of its own services")
         self.check_acts_as(event.service_id)
         if event.service_name:
             self._check_match("name", event.service_name)
         if event.recipient not in ("", OPERATORS) and not self._is_ancestor(event.recipient, event.service_id):
-            raise PermissionDenied(f"{event.recipient!r} is not an ancestor of {event.service_id!r}")
+            raise PermissionDenied(f"the recipient {event.recipient!r} is not an ancestor of {event.service_id!r}")
         if not self._rate.take(self.principal.name, now):
-            raise QuotaExceeded(f"{self.principal.name} may publish {PUBLISHED_A_SECOND} events a second")
+            raise QuotaExceeded(f"{self.principal.name} may publish at most {PUBLISHED_A_SECOND} events per second")
         alert_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.principal.owner}\0{event.alert_id}"))
         via = self._forwarded_by if self.via is None else self.via.name
         return replace(event, alert_id=alert_id, published_by=self.principal.name, via=via)
@@ -265,12 +278,14 @@ class Rights:
             raise PermissionDenied(f"service.parent: {spec.parent!r} refuses {spec.service_id!r} as its child")
 
     def _check_name_of(self, record: Record) -> None:
-        """The name is not in the text: the caller may not know it."""
+        """Check that the caller has a grant for the name of a service. The error does not contain the name, because the
+        caller may not know it."""
         if not self.matches(record.spec.name):
             raise PermissionDenied(f"{self.principal.name} has no grant for the name of {record.spec.service_id!r}")
 
     def _may_be(self, record: Record) -> bool:
-        """Return whether a service is the caller's own, or has no owner, and matches its grants."""
+        """Return whether a service is the caller's own, or has no owner, and the caller has grants for its id and
+        name."""
         spec = record.spec
         owner = self._registry.owner_of(spec.service_id)
         return owner in ("", self.principal.owner) and self.matches(spec.service_id, spec.name)

@@ -1,4 +1,4 @@
-"""The values of the registry: services, their reports, verdicts about them, and events. Frozen."""
+"""The immutable values of the registry: moments, services and their reports, verdicts, tombstones and owners."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from grid_model.service import Maintenance, ServiceRole, ServiceStatus
 
 
 class Instant(NamedTuple):
-    """One moment on two clocks: seconds since the epoch (UTC), and attentive seconds since the registry's start. One is
-    made for each message, in a third of the time that a frozen dataclass takes."""
+    """One moment on two clocks: `wall` in seconds since the epoch, `attentive` in attentive seconds since the
+    registry's start. It is a named tuple, because one is created for each message, in a third of the time of a frozen
+    dataclass."""
 
     wall: float
     attentive: float
     set_by: float = 0.0
-    """Seconds by which the wall clock was set since the start; see `clock_steps`."""
+    """Seconds by which the wall clock was set forward since the start; see `clock_steps`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The values that a service last reported. Intervals are in seconds, `busy_until` is in seconds since the epoch."""
+    """The values that a service reported last. `loop_lag` is in seconds, `busy_until` is in seconds since the epoch."""
 
     status: ServiceStatus = ServiceStatus.OK
     p95_ms: float | None = None
@@ -47,16 +48,17 @@ class Judgement:
     missed_beats: int = 0
     down_event: Event | None = None
     told_to: tuple[str, ...] = ()
-    """The recipients of the alert `down_event`."""
+    """The recipients that were notified by the alert `down_event`."""
     folded_into: str = ""
-    """The alert of another service that lists this service as failed together with that one."""
+    """The alert_id of the alert of another service that lists this service as failed together with that one; otherwise
+    empty."""
     removal_alert_id: str = ""
-    """The alert of the service's removal, if it was removed while down."""
+    """The alert_id of the alert about the service's removal, if it was removed while down; otherwise empty."""
     acknowledged_at: float | None = None
     """When an operator acknowledged the loss of the service, in seconds since the epoch."""
     returned: Event | None = None
-    """The alert of the service's last return, if copies about its death still waited then because they list other
-    services. If such a copy escalates later, this alert follows it."""
+    """The alert of the service's last return, if copies about its death were still waiting at that time because they
+    list other services; otherwise None. If such a copy escalates later, this alert is sent after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class StoredService:
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """The data about a removed service that is kept. `judgement` is None if the service left on purpose."""
+    """The data that is kept about a removed service. `judgement` is None if the service left on purpose."""
 
     service_id: str
     incarnation: int
@@ -106,7 +108,7 @@ class Tombstone:
 
 @dataclass(frozen=True, slots=True)
 class OwnedId:
-    """The owner of a service id, which outlives registrations."""
+    """The owner of a service id, which is kept across registrations."""
 
     service_id: str
     owner: str
@@ -117,7 +119,7 @@ class OwnedId:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """An operator's decision about the role of a service id, which outlives registrations.
+    """An operator's decision about the role of the service with this id, which is kept across registrations.
 
     A promotion holds for as long as the agent keeps declaring the role from which it was promoted.
     """

@@ -1,4 +1,4 @@
-"""The open Heartbeat streams as data: the services that each one carries, and why the registry ends it, if it does.
+"""The open Heartbeat streams as data: the services that each stream carries, and the reason if the registry ends it.
 Pure.
 
 The end of a stream is evidence only if the agent's side caused it. So whenever the registry ends a stream, it records
@@ -20,12 +20,14 @@ EMPTY_FOR = 60.0
 
 
 AT_ONCE = 100
-"""At most this many silent streams are ended at one tick: if thousands die at once, others are served meanwhile."""
+"""Maximum number of silent streams that are ended at one tick, so that other work continues if thousands of streams
+fall silent at once."""
 
 
 @dataclass(slots=True)
 class Session:
-    """One Heartbeat stream: the incarnations that it carries, and the ids that it has lost."""
+    """One Heartbeat stream. `services` contains the incarnation of each service that it carries; `superseded` contains
+    the newer incarnation of each service that it has lost to another stream."""
 
     services: dict[str, int] = field(default_factory=dict)
     superseded: dict[str, int] = field(default_factory=dict)
@@ -40,18 +42,19 @@ class Session:
     """When the stream ended, in attentive seconds, while services wait to be detached from it; None while it is
     open."""
     drains_until: float | None = None
-    """Until when an end of the stream counts as an answer to the registry's `drain`, in attentive seconds."""
+    """The attentive time until which an end of the stream counts as an answer to the registry's `drain`; None if it was
+    not asked to drain."""
 
     def reason(self, now: float) -> str:
-        """Return why the registry ended the stream, if it ends at this attentive second; empty if the agent's
-        side did."""
+        """Return the error reason with which the registry ended the stream, if the stream ends at `now` (attentive
+        seconds); empty if the agent's side ends it."""
         if self.ended:
             return self.ended
         return Draining.reason if self.drains_until is not None and now <= self.drains_until else ""
 
 
 class Sessions:
-    """All open streams, and those whose services may all be silent."""
+    """All open streams, and a list of those that must be checked for silence."""
 
     def __init__(self) -> None:
         self._sessions: dict[int, Session] = {}
@@ -66,8 +69,8 @@ class Sessions:
         self._quiet[session_id] = None
 
     def close(self, session_id: int, now: float) -> Session | None:
-        """Record that the stream ended at this attentive second; it stays known until `drop` removed its last service.
-        Return it; None if it is not open."""
+        """Record that the stream ended at `now` (attentive seconds). It is kept until `drop` has removed its last
+        service. Return the session; None if the stream is not open."""
         session = self._sessions.get(session_id)
         if session is None or session.closed is not None:
             return None
@@ -78,7 +81,8 @@ class Sessions:
         return session
 
     def end(self, session_id: int, reason: str) -> bool:
-        """Record that the registry ends the stream for this reason. Return whether that is new."""
+        """Record that the registry ends the stream for this error reason. Return False if this was recorded before, or
+        if the stream is not open."""
         session = self._sessions.get(session_id)
         if session is None or session.ended:
             return False
@@ -86,14 +90,14 @@ class Sessions:
         return True
 
     def drain(self, session_id: int, until: float) -> None:
-        """Record that an end of the stream until this attentive second counts as caused by the registry. Do nothing if
-        it has ended."""
+        """Record that, until this attentive time, an end of the stream counts as caused by the registry. Do nothing if
+        the stream has ended."""
         session = self._sessions.get(session_id)
         if session is not None:
             session.drains_until = until
 
     def drop(self, session_id: int, service_id: str) -> Session:
-        """Record that the stream no longer carries this service."""
+        """Record that the stream no longer carries this service; return the session."""
         session = self._sessions[session_id]
         session.services.pop(service_id, None)
         if session.closed is None:
@@ -103,15 +107,16 @@ class Sessions:
         return session
 
     def recheck(self, session_id: int) -> None:
-        """Check a stream again, because a verdict about one of its services changed: all of them may be down by now."""
+        """Check a stream for silence again, because a verdict about one of its services changed: all of them may be
+        down by now."""
         if self._sessions[session_id].closed is None:
             self._quiet[session_id] = None
 
     def silent(self, now: float, find: Callable[[str], Record | None]) -> list[int]:
-        """Return the streams whose services are all silent, each stream once, at most AT_ONCE.
+        """Return the streams whose services are all silent, each stream only once, and at most AT_ONCE streams.
 
-        All services of such a stream are down and were not heard since: even their longest silence bound is over. A
-        stream without services is silent after EMPTY_FOR.
+        A service is silent if it is DOWN and was not heard since that verdict. A stream without services is silent
+        after EMPTY_FOR seconds without a message.
         """
         found: list[int] = []
         for session_id in list(self._quiet):

@@ -1,6 +1,8 @@
-"""The messages of an agent's stream: what comes in, and what is written beside the effects of commands. Pure.
+"""The messages of an agent's stream: those that arrive, and those that are sent in addition to the effects of commands.
+Pure.
 
-What each heartbeat needs is a named tuple, because it is made in a third of the time of a frozen dataclass.
+Messages that are created for each heartbeat are named tuples, because these are created in a third of the time of a
+frozen dataclass.
 """
 
 from __future__ import annotations
@@ -19,32 +21,34 @@ from registry_server.core.heartbeats import Beat
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """An agent registers, or attaches again. `shared`: the process whose agents share the stream; empty if the agent
-    has the stream alone."""
+    """An agent registers its service, or attaches it again. `shared` is the process whose agents share the stream; it
+    is empty if the agent has a stream of its own."""
 
     spec: Declaration
     incarnation: int
     instance_id: str
     shared: str = ""
     among: bool = False
-    """Whether it came with others in a message, which it does not disturb if it is refused."""
+    """Whether it arrived together with other registrations in one message. If it is refused, the others are still
+    handled."""
     relayed: bool = False
-    """Whether the stream only passes it on, and does not carry the service."""
+    """Whether the stream only relays the registration, and does not carry the service."""
     on_behalf_of: str = ""
     """The principal for which a relay registers the service."""
 
 
 @dataclass(frozen=True, slots=True)
 class Registers:
-    """Registrations that came in one message, `count` of them; read one by one, so that others are served meanwhile."""
+    """The registrations in one message. `count` is their number; they are read one by one, so that other work can run
+    in between."""
 
     registers: Iterable[Register | Invalid]
     count: int
 
 
 class Beats(NamedTuple):
-    """Heartbeats. `relayed`: the stream only relays the heartbeats, and does not carry the services.
-    `replaces_figures`: each heartbeat contains all figures of its service. `on_behalf_of`: the principal for which a
+    """The heartbeats in one message. `relayed`: the stream only relays them, and does not carry the services.
+    `replaces_figures`: each heartbeat contains all figures of its service. `on_behalf_of` is the principal for which a
     relay sends them."""
 
     beats: Sequence[Beat]
@@ -57,7 +61,7 @@ class Beats(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AlertAck:
-    """The recipient has handled these alerts."""
+    """Acknowledges alerts, which their recipient has handled."""
 
     alert_ids: Sequence[str]
 
@@ -88,15 +92,15 @@ class Invalid:
     instance_id: str = ""
     shared: str = ""
     among: bool = False
-    """Of a registration that came with others in a message."""
+    """Whether it is a registration that arrived together with others in one message."""
 
 
 AgentMessage = Register | Registers | Beats | AlertAck | Goodbye | Abandoned | Invalid
 
 
 class BeatAck(NamedTuple):
-    """Acknowledges the highest heartbeat that was read; on a relay's stream it also names the newest revision, and the
-    time of reading."""
+    """Acknowledges all heartbeats that were read, up to this sequence number. On a relay's stream it also contains the
+    newest revision, and the time of reading in seconds since the epoch."""
 
     sequence: int
     revision: int | None = None
@@ -105,17 +109,17 @@ class BeatAck(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Registrations:
-    """Answers to registrations, in one message."""
+    """The answers to several registrations, in one message."""
 
     registered: tuple[Registered, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Asks the agent to reconnect within this many seconds.
+    """Asks the agent to reconnect within `reconnect_after` seconds.
 
-    `ends_after`: the seconds for which this stream goes on, so that the agent can open the next one first; None: the
-    registry is going away. `reason`: the error reason with which the stream ends then.
+    `ends_after` is the number of seconds for which this stream continues, so that the agent can open the next stream
+    first; None means that the registry is shutting down. `reason` is the error reason with which the stream will end.
     """
 
     reconnect_after: float
@@ -124,4 +128,4 @@ class Drain:
 
 
 Output = Message | Registrations | BeatAck | Drain
-"""What is written on a stream."""
+"""A message that the registry writes to a stream."""

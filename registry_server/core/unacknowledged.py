@@ -1,6 +1,6 @@
 """The alert copies that wait for an acknowledgement, by severity, oldest first. Pure.
 
-They are kept in order as they come and end, so that the oldest is known without visiting all of them.
+They are kept in the order in which they were created, so that the oldest is found without visiting all of them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from grid_model.event import Event, Severity
 
 
 class Unacknowledged:
-    """The number of waiting copies, and since when the oldest waits."""
+    """The number of waiting copies, and how long the oldest has been waiting."""
 
     def __init__(self) -> None:
         self._waiting: dict[Severity, dict[tuple[str, str], float]] = {severity: {} for severity in Severity}

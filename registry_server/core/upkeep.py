@@ -1,5 +1,5 @@
-"""The periodic work of the registry: ticks, and work over all services in parts. Pure; the loop and the simulation run
-it."""
+"""The periodic work of the registry: ticks, and work over all services, which is done in parts. Pure; the loop and the
+simulation run it."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from registry_server.core.registry import Registry
 from registry_server.core.service import Instant
 
 FIGURES_EVERY = 1.0
-"""Seconds between two changes of a service that are nothing but load figures."""
+"""Seconds between two updates of the load figures that readers see, for services of which nothing else changed."""
 
 SAVE_HEARTBEATS_EVERY = 10.0
-"""Seconds of beats that a crash may lose; they are only shown, never judged by."""
+"""Seconds between two rounds that store the times of the last heartbeats. A crash loses the newer times, which are only
+shown; no verdict depends on them."""
 
 SAVED_A_SECOND = 1000
-"""Services whose last heartbeat is stored within a second, at most. With more than that a round takes several seconds:
-to store all rows of a large fleet in one go costs more than its heartbeats."""
+"""Maximum number of services whose last heartbeat is stored per second. With more services, a round takes several
+seconds: storing all rows of a large fleet at once would cost more than its heartbeats."""
 
 SAVED_TOGETHER = 250
-"""Of these, the ones that are stored before other work has its turn."""
+"""Number of these services that are stored at a time, before other work has its turn."""
 
 OWNED_FOR = 30 * 86_400.0
 """Seconds for which the id of a removed service still belongs to its owner."""
 
 COMPACT_EVERY = 600.0
-"""Seconds between two looks for events that are older than is kept."""
+"""Seconds between two checks for events that are older than the retention."""
 
 
 class Upkeep:
@@ -42,12 +43,13 @@ class Upkeep:
         self._figures_at = self._heartbeats_at = self._compacted_at = now
         self._compact_every = compact_every
         self._saving = False
-        """Whether a round over the heartbeats to store is under way."""
+        """Whether a round that stores the times of heartbeats is in progress."""
         self._saved_at = now
         self._parts_left = 0
 
     def tick(self, now: float, wall: Callable[[], float]) -> float:
-        """Handle a tick, after earlier input was read. Return the seconds of a stall that ended here, else 0.0."""
+        """Handle a tick, after pending input was read. Return the length in seconds of a stall that ends with this
+        tick; 0.0 if there was none."""
         stall = self.clock.tick(now)
         if stall:
             self._registry.withdraw_preauthorized()
@@ -55,12 +57,12 @@ class Upkeep:
         return stall
 
     def instant(self, now: float, wall: float) -> Instant:
-        """Return a moment on all clocks, from the monotonic one and the wall clock."""
+        """Return a moment on all clocks, from the readings of the monotonic clock (`now`) and of the wall clock."""
         return Instant(wall, self.clock.read(now), self._steps.read(wall, now))
 
     def parts(self, now: float) -> list[Callable[[], bool]]:
-        """Return the parts of the work that is due. Call each until it returns False, with time for other work in
-        between."""
+        """Return the functions that do the work that is due, each in parts. Call each function until it returns False,
+        with time for other work between two calls."""
         due: list[Callable[[], bool]] = [self._registry.show_liveness]
         if now - self._figures_at >= FIGURES_EVERY:
             self._figures_at = now
@@ -78,25 +80,27 @@ class Upkeep:
         return self._saving and self._parts_left > 0
 
     def compacts(self, now: float) -> bool:
-        """Return whether to look for events that are older than the retention."""
+        """Return whether it is time to check for events that are older than the retention."""
         due = now - self._compacted_at >= self._compact_every
         if due:
             self._compacted_at = now
         return due
 
     def oldest_kept(self, now: float, wall: float, retention: float) -> float:
-        """Return the moment, in seconds since the epoch, before which events are deleted.
+        """Return the time, in seconds since the epoch, before which events are deleted. `retention` is in seconds.
 
-        By the clock as it was before it was set forward: a clock that is wrong by a month for a minute deletes nothing.
+        Steps by which the wall clock was set forward do not count: a clock that is wrong by a month for a minute
+        deletes nothing.
         """
         return wall - max(0.0, self.instant(now, wall).set_by) - retention
 
     def release_owners(self, now: float, wall: float) -> None:
-        """End the ownership of ids whose services were removed long ago."""
+        """End the ownership of ids whose services were removed more than OWNED_FOR seconds ago."""
         self._registry.release_owners(self.oldest_kept(now, wall, OWNED_FOR), self.instant(now, wall))
 
     def streams_broke(self, broken: list[Record], now: Instant, monotonic: float) -> None:
-        """Handle services whose streams broke, or whose programs crashed."""
+        """Apply preauthorized suspicions to services whose streams broke, or whose programs crashed. After a stall,
+        nothing is applied, and TRON decides."""
         # After a stall it is unknown how long ago that was: TRON judges it, and takes the stall into account.
         if broken and not self.clock.lags(monotonic):
             self._registry.streams_broke(broken, now)

@@ -1,4 +1,4 @@
-"""Checks requests: each refused field is named with the path that the client typed."""
+"""Checks requests. Each error contains the path of the refused field, as the client wrote it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ MAX_GRACE = 3600.0
 
 
 def check_text(path: str, value: str, at_least: int, at_most: int) -> list[FieldError]:
-    """Check printable text of a bounded length, without blanks at its beginning or end."""
+    """Check that a text has `at_least` to `at_most` characters, is printable, and does not begin or end with a blank.
+    Return a list with the error, which is empty if the text is valid."""
     if len(value) < at_least:
         return [FieldError(path, "must not be empty")]
     if len(value) > at_most:
@@ -52,9 +53,10 @@ def check_id(path: str, value: str) -> None:
 
 
 def check_spec(spec: Declaration, *, as_sent: bool = False) -> Declaration:
-    """Return the spec, with an empty `parent` filled from `labels.parent`; raise InvalidRequest with all mistakes.
+    """Return the declaration, with an empty `parent` filled from `labels.parent`. Raises InvalidRequest with all
+    errors.
 
-    `as_sent`: caps, ttl and ctx_limit may have any value, within bounds of size.
+    `as_sent`: caps, ttl and ctx_limit may have any value, within limits of size.
     """
     labelled = spec.labels.get("parent")
     if not spec.parent and isinstance(labelled, str) and labelled:
@@ -83,12 +85,15 @@ def check_spec(spec: Declaration, *, as_sent: bool = False) -> Declaration:
         errors.append(FieldError("service.ctx_limit", "must not be negative"))
     if not errors and not as_sent and spec.ttl < spec.heartbeat_interval:
         errors.append(
-            FieldError("service.ttl", f"is {spec.ttl:g} s, below heartbeat_interval ({spec.heartbeat_interval:g} s)")
+            FieldError(
+                "service.ttl",
+                f"is {spec.ttl:g} s; it must be at least heartbeat_interval ({spec.heartbeat_interval:g} s)",
+            )
         )
     if spec.service_id == OPERATORS:
-        errors.append(FieldError("service.service_id", f"{OPERATORS!r} is reserved: alerts to it go to operators"))
+        errors.append(FieldError("service.service_id", f"{OPERATORS!r} is reserved for alerts to the operators"))
     if spec.name == OPERATORS:
-        errors.append(FieldError("service.name", f"{OPERATORS!r} is reserved: alerts to it go to operators"))
+        errors.append(FieldError("service.name", f"{OPERATORS!r} is reserved for alerts to the operators"))
     if spec.parent and spec.parent == spec.service_id:
         errors.append(FieldError("service.parent", "a service cannot be its own parent"))
     if errors:
@@ -105,16 +110,16 @@ def _check_refused(patterns: tuple[str, ...]) -> list[FieldError]:
         path = f"service.refused_children[{index}]"
         errors += check_text(path, pattern, 1, MAX_SERVICE_ID + 1)
         if "*" in pattern[:-1]:
-            errors.append(FieldError(path, "may have one * at its end only"))
+            errors.append(FieldError(path, "may contain only one *, at its end"))
     return errors
 
 
 def check_report(report: Report, path: str = "beat", *, as_sent: bool = False) -> list[FieldError]:
-    """Return the mistakes in the figures of a beat; `as_sent`: figures may be negative."""
+    """Return the errors in the report of a heartbeat. `as_sent`: p95_ms, load and queue_depth may be negative."""
     errors: list[FieldError] = []
     for name, number in (("p95_ms", report.p95_ms), ("load", report.load), ("queue_depth", report.queue_depth)):
         if number is not None and (not math.isfinite(number) or (number < 0 and not as_sent)):
-            errors.append(FieldError(f"{path}.{name}", "must be a finite number, not negative"))
+            errors.append(FieldError(f"{path}.{name}", "must be a finite number that is not negative"))
     if report.progress is not None and not 0.0 <= report.progress <= 1.0:
         errors.append(FieldError(f"{path}.progress", "must be between 0 and 1"))
     if report.loop_lag is not None and report.loop_lag < 0:
@@ -127,7 +132,7 @@ def check_report(report: Report, path: str = "beat", *, as_sent: bool = False) -
 
 
 def check_event(event: Event) -> None:
-    """Raise InvalidRequest with all mistakes in an event to publish."""
+    """Raise InvalidRequest with all errors in an event to publish."""
     errors = [
         *check_text("event.type", event.type, 1, MAX_NAME),
         *check_text("event.alert_id", event.alert_id, 0, MAX_NAME),
@@ -146,7 +151,8 @@ def check_event(event: Event) -> None:
 
 
 def check_object(path: str, value: dict[str, Any]) -> list[FieldError]:
-    """Check a JSON object against the bounds on size and depth. The size is that of its keys and leaves as text."""
+    """Check that a JSON object is not too large or too deep, and contains only finite numbers. Its size is that of its
+    keys and leaves as text. Return a list with the error, which is empty if the object is valid."""
     size = 0
     todo: list[tuple[Any, int]] = [(value, 1)]
     while todo:
@@ -161,7 +167,7 @@ def check_object(path: str, value: dict[str, Any]) -> list[FieldError]:
             todo.extend((child, depth + 1) for child in node)
         else:
             if isinstance(node, float) and not math.isfinite(node):
-                return [FieldError(path, "holds a number that is not finite")]
+                return [FieldError(path, "contains a number that is not finite")]
             size += len(str(node).encode("utf-8", "replace"))
         if size > MAX_OBJECT_BYTES:
             return [FieldError(path, f"is larger than {MAX_OBJECT_BYTES} bytes")]
@@ -189,7 +195,7 @@ def _check_costs(costs: dict[str, float]) -> list[FieldError]:
     for unit, cost in costs.items():
         errors += check_text("service.cost_hint", unit, 1, MAX_NAME)
         if not math.isfinite(cost) or cost < 0:
-            errors.append(FieldError(f"service.cost_hint[{unit!r}]", "must be a finite number, not negative"))
+            errors.append(FieldError(f"service.cost_hint[{unit!r}]", "must be a finite number that is not negative"))
     return errors
 
 

@@ -1,6 +1,6 @@
-"""Applies verdicts: compares each with the facts that it is based on, then applies or refuses it.
+"""Applies verdicts: compares each verdict with the newest facts about the service, then applies or refuses it.
 
-Nothing here decides which service is dead. The observer sends each verdict, or has sent it before as a preauthorized
+Nothing here decides which service is down. The observer sends each verdict, or has sent it before as a preauthorized
 suspicion.
 """
 
@@ -43,13 +43,14 @@ class Verdicts:
         self._maintenance = maintenance
         self._standing: dict[int, StandingSuspicion] = {}
         self._standing_of = ""
-        """The observer whose suspicions are in force."""
+        """The observer whose preauthorized suspicions are in force."""
         self._standing_held = False
         self.cascade_alert_id = ""
-        """The mass failure that the observer last said to be in."""
+        """The alert_id of the mass failure that the observer last reported; empty if none is in progress."""
 
     def apply(self, verdict: Verdict, now: Instant) -> VerdictResult:
-        """Compare and set: apply the verdict and its alerts if no fact is newer than the one that the verdict names."""
+        """Apply the verdict and its alerts, if no fact about the service is newer than the observation on which the
+        verdict is based; otherwise refuse it (compare and set). The result contains the outcome."""
         record = self._records.get(verdict.service_id)
         if record is None or record.incarnation != verdict.incarnation:
             return VerdictResult(VerdictOutcome.GONE)
@@ -66,7 +67,8 @@ class Verdicts:
         return self._set(record, verdict, now)
 
     def notify(self, copy: AlertCopy, now: Instant) -> bool:
-        """Send an alert, or one more copy of one. Return whether it was new; False means that nothing changed."""
+        """Send an alert, or a further copy of an alert. Return False if nothing changed, because it was sent before or
+        is obsolete."""
         if copy.escalated_from and not self._delivery.stop_escalation(copy.alert_id, copy.escalated_from):
             return False
         event = copy.alert
@@ -89,13 +91,14 @@ class Verdicts:
         return True
 
     def passed_to_operators(self, event: Event, now: Instant) -> None:
-        """Record that operators are notified of a death because its alert had no room, so that they are notified of the
-        return too."""
+        """Record that operators are notified of a death because the copy for its recipient was dropped, so that they
+        are notified of the return too."""
         if event.type in DEATHS and not self._judgements.notified(event.service_id, event.alert_id, event.recipient):
             self._notify_of_return(event.service_id, event.recipient, now)
 
     def _notify_of_return(self, service_id: str, recipient: str, now: Instant) -> None:
-        """Send the alert of a return after a copy of the death that still waited because it lists other services."""
+        """Send the alert of a return after a copy of the death, which was still waiting because it lists other
+        services."""
         returned = self._judgements.return_after(service_id, recipient)
         if returned is not None:
             self._delivery.publish(replace(returned, recipient=recipient), now)
@@ -106,7 +109,7 @@ class Verdicts:
         self, suspicions: Iterable[StandingSuspicion], withdrawn: Iterable[int], *, held: bool, observer: str = ""
     ) -> None:
         """Store the observer's preauthorized suspicions; those of another observer become invalid. Suspicions of
-        incarnations that are no longer registered are dropped at once."""
+        incarnations that are no longer registered are dropped at once. `held`: suspicions are not applied for now."""
         if observer != self._standing_of:
             self._standing.clear()
             self._standing_of = observer
@@ -122,8 +125,8 @@ class Verdicts:
             self._standing = {each: self._standing[each] for each in self._standing.keys() & current}
 
     def withdraw_preauthorized(self, observer: str | None = None) -> None:
-        """Invalidate all preauthorized suspicions: their observer has disconnected or restarts; None: the registry
-        stalled."""
+        """Invalidate the preauthorized suspicions of an observer, because it has disconnected or restarted. None means
+        all suspicions, because the registry stalled."""
         if observer is None or observer == self._standing_of:
             self._standing.clear()
 
@@ -153,8 +156,8 @@ class Verdicts:
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _stale(self, record: Record) -> VerdictResult:
-        """Refuse a verdict on a service about which the observer does not know everything, and show it that: perhaps it
-        would not be sent the heartbeat that it misses."""
+        """Refuse a verdict on a service, because the observer does not have the newest facts about it, and send it
+        these facts. Otherwise, it might not be sent the heartbeat that it misses."""
         self._judgements.show_again(record)
         return VerdictResult(VerdictOutcome.STALE)
 

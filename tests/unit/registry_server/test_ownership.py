@@ -111,9 +111,9 @@ def test_a_released_id_stays_released_after_a_restart(grid: Grid, store: SqliteS
 
 def test_only_the_id_of_a_service_that_is_not_registered_is_released(grid: Grid) -> None:
     register(grid)
-    with pytest.raises(InvalidRequest, match="service_id: the service is registered: deregister it first"):
+    with pytest.raises(InvalidRequest, match="service_id: the service is still registered; deregister it first"):
         grid.registry.release_owner("a", grid.later())
-    with pytest.raises(ServiceNotFound, match="no owner of the id 'b' is known"):
+    with pytest.raises(ServiceNotFound, match="the id 'b' has no owner"):
         grid.registry.release_owner("b", grid.later())
     assert grid.registry.owner_of("a") == "group:team"
 

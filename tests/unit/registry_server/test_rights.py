@@ -270,7 +270,7 @@ def test_an_event_goes_only_to_ancestors_and_operators(bench: Bench) -> None:
 
 @pytest.mark.parametrize("kind", sorted(EVENT_TYPES))
 def test_no_agent_publishes_an_event_of_tron(bench: Bench, kind: str) -> None:
-    with pytest.raises(PermissionDenied, match="only TRON publishes"):
+    with pytest.raises(PermissionDenied, match="only TRON may publish"):
         bench.rights(WORKER).check_publish(make_event(kind, service_id="worker-1"), 0.0)
 
 
@@ -284,7 +284,7 @@ def test_a_principal_publishes_ten_events_a_second(bench: Bench) -> None:
     bench.register(WORKER, "worker-1")
     for _ in range(PUBLISHED_A_SECOND):
         published(bench, WORKER, 5.0, service_id="worker-1")
-    with pytest.raises(QuotaExceeded, match="10 events a second"):
+    with pytest.raises(QuotaExceeded, match="at most 10 events per second"):
         published(bench, WORKER, 5.0, service_id="worker-1")
     bench.register(BOSS, "boss")
     published(bench, BOSS, 5.0, service_id="boss")
