@@ -1,8 +1,9 @@
-"""The shell of the registry: it moves bytes, waits and stores, and decides nothing. Read in this order.
+"""The I/O of the registry: reads and writes messages, waits, and stores data; `core` makes the decisions. Read in this
+order.
 
 - `loop`                                          the clock, the commands, and the writer thread.
 - `store/`                                        the data on disk.
-- `translate`, `agent_messages`                   between the wire and the core.
+- `translate`, `agent_messages`                   conversions between the wire and the core.
 - `callers`, `method_roles`                       the rights of the caller; which roles may call each method.
 - `grpc_heartbeat`                                the streams of agents.
 - `grpc_observer`                                 TRON's stream and calls.
@@ -12,7 +13,7 @@
 - `jwt_verification`                              verifies JSON Web Tokens on a thread of its own.
 - `access`, `grpc_access`                         the principals, their grants and tokens.
 - `audited_acts`                                  the methods that the audit log records.
-- `grpc_health`                                   what the standard health service answers.
-- `metrics`                                       the metrics, and where each is read.
+- `grpc_health`                                   the answers of the standard health service.
+- `metrics`                                       the metrics, and the source of each value.
 - `watchdog`                                      reports that TRON is lost, and that it is back.
 """

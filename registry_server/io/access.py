@@ -1,6 +1,6 @@
-"""The principals and tokens of the registry: answers from memory, and stores changes on a thread of its own.
+"""Manages the principals and tokens of the registry: answers from memory, and stores changes on a thread of its own.
 
-The file is opened when it is first needed, so that a system without authentication keeps none.
+The file is opened when it is first needed, so that a system without authentication has no such file.
 """
 
 from __future__ import annotations
@@ -32,26 +32,27 @@ T = TypeVar("T")
 log = structlog.get_logger("access")
 
 LOOK_EVERY = 0.5
-"""Seconds between two looks for changes by other processes: a command may change the file while the registry runs."""
+"""Seconds between two checks for changes by other processes: a command may change the file while the registry runs."""
 
 RECORD_EVERY = 60.0
-"""Seconds between two writes of when tokens were last used."""
+"""Seconds between two writes of the times at which tokens were last used."""
 
 CLOSE_WITHIN = 5.0
-"""Seconds for which changes that are under way go on when the registry ends."""
+"""Maximum seconds for which the registry waits for changes in progress when it stops."""
 
 MOST_DELAYED = 1000
-"""Refusals that wait at the same time. Overflow rule: a further one is answered at once."""
+"""Maximum number of refusals that are delayed at the same time. Overflow rule: a further refusal is answered at
+once."""
 
 
 _EMPTY = AccessBook()
 
 
 class Access:
-    """All principals and tokens; an `Authority` for the servers of this process."""
+    """All principals and tokens. It is the `Authority` for the servers of this process."""
 
     def __init__(self, folder: Path, jwts: JwtVerification | None = None) -> None:
-        """`jwts`: verifies JSON Web Tokens; None: they authenticate nobody."""
+        """`jwts` verifies JSON Web Tokens; None means that no such token is accepted."""
         self._folder = folder
         self._jwts = jwts
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="access")
@@ -68,31 +69,33 @@ class Access:
 
     @property
     def revision(self) -> int:
-        """What servers compare to notice that answers about credentials may have changed."""
+        """A number that grows when answers about credentials may have changed; servers compare it to notice that."""
         return self.book.revision + (0 if self._jwts is None else self._jwts.verified.generation)
 
     @property
     def revisions(self) -> Watermark:
-        """Rises with each change; its number is not the revision of the book."""
+        """A counter that rises with each change, so that others can wait for changes. Its value differs from
+        `revision`."""
         return self._revisions
 
     @property
     def book(self) -> AccessBook:
-        """What is stored; empty until the file was opened."""
+        """The stored principals and tokens; empty until the file was opened."""
         return _EMPTY if self._store is None else self._store.book
 
     @property
     def failed_attempts(self) -> int:
-        """How many credentials were refused."""
+        """Number of credentials that were refused."""
         return self._failed.total
 
     async def open(self) -> None:
-        """Open the file. Raises AccessStoreError."""
+        """Open the file of the principals and tokens. Raises AccessStoreError."""
         await self._run(lambda store: store)
 
     async def change(self, apply: Callable[[AccessBook], T]) -> T:
-        """Change the book by a function, and return its result once the change is on disk; see AccessStore.change. A
-        change that has begun is published although this call is cancelled: a revocation must end open streams."""
+        """Change the book with the function `apply`, and return its result once the change is on disk; see
+        AccessStore.change. Once a change has begun, it takes effect even if this call is cancelled, because a
+        revocation must end open streams."""
         return await self._changing.run(self._changed(apply))
 
     async def _changed(self, apply: Callable[[AccessBook], T]) -> T:
@@ -107,7 +110,7 @@ class Access:
         return {**stored, **self._used}
 
     def find(self, name: str) -> Principal | None:
-        """Return the principal with a name, for a relay that speaks for it; None if it is not known, or is disabled."""
+        """Return the principal with a name, for a relay that speaks for it; None if it is unknown or disabled."""
         now = time.time()
         proven = None if self._jwts is None else self._jwts.verified.of_principal(name, now)
         if proven is not None:
@@ -126,9 +129,13 @@ class Access:
         return await self._run(lambda store: store.read_audit(after, limit, wanted, newest=newest))
 
     async def identify(self, credential: Credential, peer: str) -> Principal:
-        """Return the principal of a credential. Raises Unauthenticated, after a while if an address fails often;
-        Draining if the keys of an issuer are not known now, and QuotaExceeded.
-        Without an address it is the check of an open call, which is no attempt."""
+        """Return the principal of a credential. `peer` is the address of the caller; if it is empty, the call is open
+        already and its credential is checked again, which does not count as an attempt.
+
+        Raises Unauthenticated if the credential is not valid, after a delay if the address has failed often. Raises
+        Draining if the keys of the token's issuer are not available now, and QuotaExceeded if too many tokens wait to
+        be verified.
+        """
         found: Principal | None
         if self.book.refuses_certificate(credential.serial):
             found = None
@@ -144,7 +151,7 @@ class Access:
         return found
 
     async def run(self) -> None:
-        """Take up changes by other processes and the keys of issuers, and record when tokens were last used, until
+        """Read changes by other processes and the keys of issuers, and store when tokens were last used, until
         cancelled."""
         async with asyncio.TaskGroup() as tasks:
             if self._jwts is not None:
@@ -213,7 +220,7 @@ class Access:
             self._delayed -= 1
 
     def _publish(self) -> None:
-        """Wake all checks if the book is not the one that they have seen."""
+        """Notify the checks of open calls if the book has changed since they were last notified."""
         if self.book is not self._published:
             self._published = self.book
             self._revisions.step()

@@ -30,7 +30,7 @@ from registry_server.io import translate
 
 
 def to_agent_message(request: heartbeat_pb2.HeartbeatRequest) -> AgentMessage:
-    """Return an agent's message for the core; Invalid if it cannot be parsed."""
+    """Convert a message from an agent for the core; return Invalid if it cannot be parsed."""
     service_id = instance_id = shared = ""
     try:
         kind = decoded(request).WhichOneof("kind")
@@ -59,7 +59,9 @@ def to_agent_message(request: heartbeat_pb2.HeartbeatRequest) -> AgentMessage:
             return Abandoned(request.abandoned.service_id, request.abandoned.incarnation)
     except TronError as error:
         return Invalid(error, service_id, instance_id, shared)
-    return Invalid(InvalidRequest.of(FieldError("kind", "the first message must be register or beats")))
+    return Invalid(
+        InvalidRequest.of(FieldError("kind", "is not set; the first message must be register, registers or beats"))
+    )
 
 
 def _to_columns(columns: heartbeat_pb2.BeatColumns) -> Columns:
@@ -72,7 +74,7 @@ def _to_columns(columns: heartbeat_pb2.BeatColumns) -> Columns:
 
 
 def _to_registration(register: heartbeat_pb2.Register, *, relayed: bool) -> Register | Invalid:
-    """One of the registrations that came in a message."""
+    """Convert one of the registrations that arrived in one message."""
     service, instance_id, shared = register.service, register.instance_id, register.shared
     try:
         spec = declaration_codec.decode(service)
@@ -90,7 +92,7 @@ def _to_registration(register: heartbeat_pb2.Register, *, relayed: bool) -> Regi
 
 
 def from_output(output: Output) -> heartbeat_pb2.HeartbeatResponse:
-    """Return the wire message for an answer of the core."""
+    """Return the wire message for a message from the core to an agent."""
     response = heartbeat_pb2.HeartbeatResponse
     match output:
         case BeatAck(sequence, revision, heard_at):

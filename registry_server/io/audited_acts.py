@@ -1,4 +1,5 @@
-"""The methods of the registry by which operators and administrators change something, and what a request is about."""
+"""The methods of the registry that the audit log records, and how to find the target of each request: the id or name of
+the object that the request is about."""
 
 from __future__ import annotations
 
@@ -37,10 +38,12 @@ ACTS: Mapping[str, TargetOf] = {
     f"{_ACCESS}/ChangeGrants": field_of("principal"),
     f"{_ACCESS}/DeletePrincipal": field_of("name"),
 }
-"""By the full name of the method. A test compares this with the table of roles."""
+"""The methods by which operators and administrators change something, by full name, each with the function that returns
+the target of a request. A test compares this with the table of roles."""
 
 TARGETS: Mapping[str, TargetOf] = {
     f"{_REGISTRY}/Register": field_of("service.service_id"),
     f"{_EVENTS}/PublishEvent": field_of("event.service_id"),
 }
-"""What the requests of agents are about, for records of refusals."""
+"""The methods of agents whose refusals are recorded, by full name, each with the function that returns the target of a
+request."""

@@ -1,4 +1,4 @@
-"""The rights of the caller of the handler that runs now."""
+"""Finds the rights of the caller whose call is being handled."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEARTBEAT = "/grid.registry.v1.RegistryService/Heartbeat"
 
 
 class Callers:
-    """Knows the rights of each caller of one registry."""
+    """Finds the rights of each caller of one registry."""
 
     def __init__(
         self,
@@ -31,15 +31,16 @@ class Callers:
         find: Callable[[str], Principal | None] = lambda name: None,
         refused: Callable[[AuditRecord], None] | None = None,
     ) -> None:
-        """`find` returns the principal with a name, with its current grants; None if it may not act."""
+        """`find` returns the principal with a name, with its current grants; None if there is no such principal or it
+        may not act. `refused` receives the audit record of each refusal."""
         self._loop = loop
         self._refused = refused
         self._find = find
         self._rate = PublishRate()
 
     def refused(self, context: Context, service_id: str, error: str, on_behalf_of: str = "") -> None:
-        """Record that an agent on the stream that runs now was refused, for the audit log; nothing without
-        authentication. `error`: the reason; `on_behalf_of`: the principal that a relay named."""
+        """Record in the audit log that an agent was refused on the current stream; do nothing without authentication.
+        `error` is the error reason. `on_behalf_of` is the principal for which a relay sent the message."""
         if self._refused is not None and current_principal() is not LOCAL:
             outcome = error.removeprefix("ERROR_REASON_")
             record = record_of(
@@ -48,8 +49,8 @@ class Callers:
             self._refused(record)
 
     def rights(self, context: Context) -> Rights | None:
-        """Return the rights of the caller; None if it may do everything. Raises PermissionDenied for a caller that
-        speaks for a principal and may not."""
+        """Return the rights of the caller; None if it may do everything. Raises PermissionDenied if the caller is not
+        allowed to speak for the principal for which it makes the call."""
         principal = current_principal()
         if principal is LOCAL:
             return None
@@ -57,7 +58,7 @@ class Callers:
         rights = Rights(registry, principal, find=self._find, rate=self._rate, forwarded_by=relay)
         named = [value for name, value in context.invocation_metadata() or () if name == ON_BEHALF_OF]
         if len(named) > 1:
-            raise PermissionDenied(f"{ON_BEHALF_OF} is named {len(named)} times")
+            raise PermissionDenied(f"the metadata contains {ON_BEHALF_OF} {len(named)} times; only one is allowed")
         for value in named:
             rights = rights.speaking_for(value if isinstance(value, str) else value.decode("utf-8", "replace"))
         return rights

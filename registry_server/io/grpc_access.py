@@ -43,9 +43,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 MAX_WATCHERS = 100
 MAX_WATCHERS_EACH = 10
-"""Of one principal, so that no server takes the places of all others."""
+"""Maximum number of watches of one principal, so that one server cannot take the places of all others."""
 MOST_PEER = 128
-"""Characters of the address of a caller."""
+"""Maximum number of characters in the address of a caller."""
 MAX_AUDIT = 1000
 DEFAULT_AUDIT = 100
 MOST_AUDIT_TEXT = 512
@@ -53,7 +53,8 @@ MOST_AUDIT_COUNT = 1 << 40
 
 
 class AccessService(access_service_pb2_grpc.AccessServiceServicer):
-    """Converts requests, and waits for the disk; `grid_hosting.access` decides."""
+    """Serves the calls about principals, grants and tokens: converts requests and waits for the disk.
+    `grid_hosting.access` makes the decisions."""
 
     def __init__(self, access: Access, loop: RegistryLoop, trail: AuditTrail) -> None:
         self._access = access
@@ -102,7 +103,7 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
     async def RevokeToken(
         self, request: access_service_pb2.RevokeTokenRequest, context: Context
     ) -> access_service_pb2.RevokeTokenResponse:
-        """Revoke a token, and answer when that is on disk."""
+        """Revoke a token, and answer when the revocation is on disk."""
         _check_authenticated()
         token = await self._access.change(lambda book: book.revoke(request.token_id))
         return access_service_pb2.RevokeTokenResponse(token=_token(token, None))
@@ -110,7 +111,7 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
     async def DenyJwt(
         self, request: access_service_pb2.DenyJwtRequest, context: Context
     ) -> access_service_pb2.DenyJwtResponse:
-        """Deny a JSON Web Token, and answer when that is on disk."""
+        """Deny a JSON Web Token, and answer when the denial is on disk."""
         _check_authenticated()
         now = time.time()
         ends_at = wire.moment(request.ends_at).timestamp() if request.HasField("ends_at") else None
@@ -121,7 +122,7 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
     async def AllowJwt(
         self, request: access_service_pb2.AllowJwtRequest, context: Context
     ) -> access_service_pb2.AllowJwtResponse:
-        """Stop denying a JSON Web Token, and answer when that is on disk."""
+        """Stop denying a JSON Web Token, and answer when the change is on disk."""
         _check_authenticated()
         found = await self._access.change(lambda book: book.allow(request.issuer, request.jwt_id))
         return access_service_pb2.AllowJwtResponse(allowed=_denied(found))
@@ -155,7 +156,8 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
         disabled = request.disabled if request.HasField("disabled") else None
         group = request.group if request.HasField("group") else None
         if not add and not remove and disabled is None and group is None:
-            raise InvalidRequest.of(FieldError("add", "is empty, and so is remove: name a grant"))
+            why = "is empty, and so are remove, disabled and group; set at least one of them"
+            raise InvalidRequest.of(FieldError("add", why))
         found = await self._access.change(
             lambda book: book.change_grants(request.principal, add, remove, disabled=disabled, group=group)
         )
@@ -179,7 +181,7 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
     async def DeletePrincipal(
         self, request: access_service_pb2.DeletePrincipalRequest, context: Context
     ) -> access_service_pb2.DeletePrincipalResponse:
-        """Delete a principal and its tokens, and answer when that is on disk."""
+        """Delete a principal and its tokens, and answer when the deletion is on disk."""
         _check_authenticated()
         revoked = await self._access.change(lambda book: book.delete(request.name))
         return access_service_pb2.DeletePrincipalResponse(revoked_tokens=revoked)
@@ -187,13 +189,13 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
     async def WhoAmI(
         self, request: access_service_pb2.WhoAmIRequest, context: Context
     ) -> access_service_pb2.WhoAmIResponse:
-        """Return the caller."""
+        """Return the principal of the caller."""
         return access_service_pb2.WhoAmIResponse(principal=access_codec.encode_principal(current_principal()))
 
     async def Identify(
         self, request: access_service_pb2.IdentifyRequest, context: Context
     ) -> access_service_pb2.IdentifyResponse:
-        """Return the principal of a credential that another server of the system received."""
+        """Return the principal of a credential that another server of the system has received from its caller."""
         serial = request.certificate_serial
         if request.WhichOneof("credential") is None and not serial:
             raise InvalidRequest.of(FieldError("credential", "is not set"))
@@ -201,10 +203,10 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
         if request.WhichOneof("credential") is not None and not credential.identifies:
             raise InvalidRequest.of(FieldError("credential", "is empty"))
         if len(serial) > MOST_SERIAL:
-            raise InvalidRequest.of(FieldError("certificate_serial", f"must be at most {MOST_SERIAL} digits"))
+            raise InvalidRequest.of(FieldError("certificate_serial", f"must have at most {MOST_SERIAL} digits"))
         credential = replace(credential, serial=serial)
         if len(request.peer) > MOST_PEER or not request.peer.isprintable():
-            raise InvalidRequest.of(FieldError("peer", f"must be at most {MOST_PEER} printable characters"))
+            raise InvalidRequest.of(FieldError("peer", f"must have at most {MOST_PEER} characters, all printable"))
         await self._access.open()
         revision = self._access.revision  # before the answer: it is at least as new
         try:
@@ -221,7 +223,7 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
     ) -> access_service_pb2.ListAuditRecordsResponse:
         """Return a page of the audit log."""
         if request.limit > MAX_AUDIT:
-            raise InvalidRequest.of(FieldError("limit", f"is {request.limit}; at most {MAX_AUDIT} are allowed"))
+            raise InvalidRequest.of(FieldError("limit", f"is {request.limit}; it must be at most {MAX_AUDIT}"))
         kind = wire.known("kind", AuditKind, request.kind) if request.kind else None
         wanted = AuditFilter(kind, request.actor, request.method, request.target)
         limit = request.limit or DEFAULT_AUDIT
@@ -235,11 +237,12 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
     async def AppendAuditRecords(
         self, request: access_service_pb2.AppendAuditRecordsRequest, context: Context
     ) -> access_service_pb2.AppendAuditRecordsResponse:
-        """Store acts, and answer when they are on disk; count refusals."""
+        """Accept audit records from another server: store the acts, and answer when they are on disk; count the
+        refusals."""
         _check_authenticated()
         if len(request.records) > MAX_AUDIT:
             raise InvalidRequest.of(
-                FieldError("records", f"are {len(request.records)}; at most {MAX_AUDIT} are allowed")
+                FieldError("records", f"has {len(request.records)} elements; at most {MAX_AUDIT} are allowed")
             )
         reporter = current_principal()
         reported = [_reported(f"records[{number}]", each) for number, each in enumerate(request.records)]
@@ -259,12 +262,13 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
     async def WatchAccess(
         self, request: access_service_pb2.WatchAccessRequest, context: Context
     ) -> AsyncIterator[access_service_pb2.WatchAccessResponse]:
-        """Yield the revision now, after each change, and each second; a slow reader receives only the newest one."""
+        """Yield the current revision of the principals and tokens, and yield it again after each change and at least
+        once per second. A slow reader receives only the newest revision."""
         watchers, name = self._watchers, current_principal().name
         if watchers.total >= MAX_WATCHERS:
-            raise QuotaExceeded(f"{MAX_WATCHERS} servers watch; no more are allowed")
+            raise QuotaExceeded(f"{MAX_WATCHERS} servers are watching; no more are allowed")
         if watchers.of(name) >= MAX_WATCHERS_EACH:
-            raise QuotaExceeded(f"{name} has {MAX_WATCHERS_EACH} watches; no more are allowed")
+            raise QuotaExceeded(f"{name} has {MAX_WATCHERS_EACH} open watches; no more are allowed")
         with watchers.one(name):
             await self._access.open()
             while True:
@@ -272,23 +276,24 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
                 yield access_service_pb2.WatchAccessResponse(revision=self._access.revision)
                 await self._access.revisions.beyond(seen, 1.0)
                 if self._loop.draining:
-                    raise Draining("the registry is going away")
+                    raise Draining("the registry is shutting down")
 
 
 def _check_authenticated() -> None:
-    """Raise PermissionDenied without authentication: what everybody may write now would count once it is enabled."""
+    """Raise PermissionDenied if the registry runs without authentication. Otherwise, anyone could create principals and
+    tokens that become valid once authentication is enabled."""
     if current_principal() is LOCAL:
         raise PermissionDenied(
-            "the registry runs without [security] authentication, so everybody could create tokens and grants that "
-            "remain valid later; to enable it, run: tron security enable"
+            "the registry runs without [security] authentication, so anyone could create tokens and grants that would "
+            "become valid once it is enabled; to enable it, run: tron security enable"
         )
 
 
 def _reported(field: str, message: access_pb2.AuditRecord) -> AuditRecord:
-    """Return a record as another server reports it. Raises InvalidRequest."""
+    """Return an audit record as another server reported it. Raises InvalidRequest."""
     texts = {name: getattr(message, name) for name in ("actor", "method", "target", "outcome", "peer", "via")}
     errors = [
-        FieldError(f"{field}.{name}", f"must be at most {MOST_AUDIT_TEXT} printable characters")
+        FieldError(f"{field}.{name}", f"must have at most {MOST_AUDIT_TEXT} characters, all printable")
         for name, text in texts.items()
         if len(text) > MOST_AUDIT_TEXT or not text.isprintable()
     ]

@@ -25,13 +25,13 @@ MAX_SUBSCRIBERS = 5000
 
 
 class EventService(event_service_pb2_grpc.EventServiceServicer):
-    """Appends, streams, lists and acknowledges events."""
+    """Serves the calls about events: appends, streams, lists and acknowledges events."""
 
     def __init__(self, loop: RegistryLoop, callers: Callers) -> None:
         self._loop = loop
         self._callers = callers
         self.readers: set[EventReader] = set()
-        """The readers that subscribe now."""
+        """The readers of all open subscriptions."""
 
     async def PublishEvent(
         self, request: event_service_pb2.PublishEventRequest, context: Context
@@ -77,7 +77,9 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
             *check_text("recipient", request.recipient, 0, MAX_SERVICE_ID),
         ]
         if not (request.all or request.service_id or request.recipient):
-            errors.append(FieldError("all", "is false, and neither service_id nor recipient is set: name one of them"))
+            errors.append(
+                FieldError("all", "is false, and neither service_id nor recipient is set; set one of the three")
+            )
         elif request.all and (request.service_id or request.recipient):
             errors.append(FieldError("all", "cannot be combined with service_id or recipient"))
         if errors:
@@ -92,9 +94,9 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
     async def ListEvents(
         self, request: event_service_pb2.ListEventsRequest, context: Context
     ) -> event_service_pb2.ListEventsResponse:
-        """Return a page of the events that are on disk."""
+        """Return a page of the event log, from events that are on disk."""
         if request.limit > MAX_LIMIT:
-            raise InvalidRequest.of(FieldError("limit", f"is {request.limit}; at most {MAX_LIMIT} are allowed"))
+            raise InvalidRequest.of(FieldError("limit", f"is {request.limit}; it must be at most {MAX_LIMIT}"))
         wanted = _filter(request.recipient, request.service_id, request.types)
         registry = self._loop.registry
         last = registry.last_event  # what arrives while we read is not missed by a reader that continues from here
@@ -132,7 +134,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
             raise InvalidRequest.of(FieldError("only_new", "cannot be combined with after_sequence"))
         wanted = _filter(request.recipient, request.service_id, request.types)
         if len(self.readers) >= MAX_SUBSCRIBERS:
-            raise QuotaExceeded(f"{MAX_SUBSCRIBERS} readers subscribe; no more are allowed")
+            raise QuotaExceeded(f"{MAX_SUBSCRIBERS} subscriptions are open; no more are allowed")
         loop = self._loop
         after = loop.commits.sequence if request.only_new else request.after_sequence
         reading = self._callers.reading(context)
@@ -144,7 +146,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
             await context.send_initial_metadata(())
             while True:
                 if loop.draining:
-                    raise Draining("the registry is going away")
+                    raise Draining("the registry is shutting down")
                 if not reader.is_behind:
                     await loop.sequences.beyond(reader.sequence)
                     continue

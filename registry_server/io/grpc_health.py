@@ -1,5 +1,5 @@
-"""The health that the registry knows: its own, that of each gRPC service, and that of each registered agent by its
-service_id."""
+"""Answers the standard health service: the health of the registry, of its gRPC services, of TRON, and of each
+registered service by its service_id."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SICK = frozenset({ServiceStatus.DOWN, ServiceStatus.ERROR})
 
 
 class RegistryHealth:
-    """The state of the registry, as the health service reads it."""
+    """Provides the state of the registry and of its services to the health service."""
 
     def __init__(self, loop: RegistryLoop, callers: Callers) -> None:
         self._loop = loop
@@ -29,16 +29,17 @@ class RegistryHealth:
 
     @property
     def changes(self) -> Watermark:
-        """The revisions of all services."""
+        """A counter that rises when the state of any service has changed."""
         return self._loop.revisions
 
     @property
     def draining(self) -> bool:
-        """True once the registry stops."""
+        """Whether the registry is shutting down."""
         return self._loop.draining
 
     def seen_by(self, context: Context) -> StatusOf:
-        """Return what the caller may know: health of a service needs the right to read it."""
+        """Return a function that returns the health of a service for this caller. For a service that the caller may not
+        read, it returns None."""
         reading = self._callers.reading(context)
         return lambda name: self._status(name, reading)
 

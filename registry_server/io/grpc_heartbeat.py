@@ -1,4 +1,5 @@
-"""Runs the Heartbeat streams: one reader and one writer each; `core.agent_stream` makes the decisions."""
+"""Runs the Heartbeat streams, with one reader and one writer for each stream; `core.agent_stream` makes the
+decisions."""
 
 from __future__ import annotations
 
@@ -40,21 +41,22 @@ log = structlog.get_logger("rpc")
 Context = grpc.aio.ServicerContext[heartbeat_pb2.HeartbeatRequest, heartbeat_pb2.HeartbeatResponse]
 
 SWEEP_EVERY = 0.25
-"""Seconds between two looks for acknowledgements that wait, while there are any."""
+"""Seconds between two checks for waiting acknowledgements, while there are any."""
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks for streams on which nothing was said, while no acknowledgement waits."""
+"""Seconds between two checks for streams without a first message, while no acknowledgement waits."""
 
 FAREWELL = 3.0
-"""Seconds that an agent has to hear why its stream ends. After them, the registry no longer waits for its messages."""
+"""Seconds that an agent has to receive the reason why its stream ends. After that, the registry stops waiting for its
+messages."""
 
 _DENIED = frozenset({PermissionDenied.reason, NotOwner.reason})
 
-_BUG = InternalError("the stream cannot be served any more; the server's log has it")
+_BUG = InternalError("the registry failed while serving this stream; its log contains the details")
 
 
 class HeartbeatStream:
-    """One stream on the wire: reads, writes and waits."""
+    """One Heartbeat stream of the server: reads, writes and waits."""
 
     def __init__(
         self,
@@ -130,7 +132,7 @@ class HeartbeatStream:
             await asyncio.wait({writer})
 
     def end(self, error: TronError) -> None:
-        """End the stream for this reason: the agent has FAREWELL seconds to hear it."""
+        """End the stream with this error. The agent has FAREWELL seconds to receive it."""
         self.agent.end(error)
         self._leave_later()
 
@@ -170,7 +172,7 @@ class HeartbeatStream:
         await self._write_rest(writer)
 
     async def _receive_many(self, message: Registers) -> None:
-        """Registrations that came in one message: others are served between two of them."""
+        """Handle the registrations of one message; other work can run between two of them."""
         turn = Turn("register", before_rest=self._loop.flush)
         async for each in turn.each(self.agent.each_of(message)):
             if self.agent.failure is not None:
@@ -225,7 +227,8 @@ class HeartbeatStream:
         await abort(self._context, failure)
 
     def _wake(self) -> None:
-        """There is something to write. Called for each acknowledgement: a future costs less than an event."""
+        """Wake the writer, because there is something to write. This is called for each acknowledgement, so it uses a
+        future, which costs less than an event."""
         self._woken = True
         waits = self._writer_waits
         if waits is not None and not waits.done():
@@ -271,7 +274,8 @@ class HeartbeatStream:
 
 
 class HeartbeatStreams:
-    """All streams: limits their number, and periodically ends the streams that never send a message."""
+    """All Heartbeat streams: limits their number, sends waiting acknowledgements, and ends the streams that never send
+    a message."""
 
     def __init__(self, loop: RegistryLoop, config: Config, callers: Callers) -> None:
         self._loop = loop
@@ -293,7 +297,7 @@ class HeartbeatStreams:
     async def serve(self, context: Context) -> None:
         """Serve one stream from its beginning to its end. Raises QuotaExceeded, Draining."""
         if self._loop.draining:
-            raise Draining("the registry is going away")
+            raise Draining("the registry is shutting down")
         peer = context.peer()
         if len(self._streams) >= self._config.max_streams:
             raise QuotaExceeded(f"{len(self._streams)} streams are open; no more are allowed")
@@ -335,14 +339,16 @@ class HeartbeatStreams:
             while self._unspoken and (stream := next(iter(self._unspoken))).agent.listening_since <= limit:
                 del self._unspoken[stream]
                 if not stream.agent.spoke:
-                    stream.end(SilentStream(f"nothing was said for {self._config.first_message_timeout:g} s"))
+                    waited = self._config.first_message_timeout
+                    stream.end(SilentStream(f"the client sent no first message within {waited:g} s"))
 
     def _owe(self, stream: HeartbeatStream) -> None:
         self._owing[stream] = None
         self._owed.set()
 
     async def drain(self, reconnect_after: float) -> None:
-        """Ask all clients to leave, then end the remaining streams; wait up to FAREWELL seconds."""
+        """Ask all clients to leave, then end the remaining streams, and wait up to FAREWELL seconds until all have
+        ended."""
         turn = Turn("drain")
         async for stream in turn.each(list(self._streams)):
             stream.agent.drain(reconnect_after, self._loop.now())
@@ -350,11 +356,11 @@ class HeartbeatStreams:
         await asyncio.sleep(0.05)
         turn = Turn("drain")
         async for stream in turn.each(list(self._streams)):
-            stream.end(Draining("the registry is going away"))
+            stream.end(Draining("the registry is shutting down"))
         turn.end()
         await self.all_ended(FAREWELL)
 
     async def all_ended(self, timeout: float) -> None:
-        """Wait until no handler runs any more, for a bounded number of seconds."""
+        """Wait until all streams have ended, at most `timeout` seconds."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._none_left.wait(), timeout)

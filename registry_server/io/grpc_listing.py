@@ -23,7 +23,7 @@ MAX_PAGE = 10_000
 DEFAULT_PAGE = 1000
 
 AT_ONCE = 250
-"""Services that are translated before the loop may serve others."""
+"""Number of services that are converted before the event loop may do other work."""
 
 
 class ServiceLists:
@@ -38,10 +38,10 @@ class ServiceLists:
     async def page(
         self, request: registry_service_pb2.ListServicesRequest, reading: ReadingRights | None = None
     ) -> registry_service_pb2.ListServicesResponse:
-        """Return a page of the durable state: of what the caller may read (None: everything). Raises InvalidRequest and
-        PageTokenExpired."""
+        """Return one page of the services, once their state is durable. `reading` limits them to the services that the
+        caller may read; None means that it may read all. Raises InvalidRequest and PageTokenExpired."""
         if request.page_size > MAX_PAGE:
-            raise InvalidRequest.of(FieldError("page_size", f"is {request.page_size}; at most {MAX_PAGE} are allowed"))
+            raise InvalidRequest.of(FieldError("page_size", f"is {request.page_size}; it must be at most {MAX_PAGE}"))
         wanted, registry = to_filter(request), self._loop.registry
         if reading is not None:
             wanted = replace(wanted, reader=reading.reader)
@@ -87,7 +87,7 @@ class ServiceLists:
 
 
 def to_filter(request: registry_service_pb2.ListServicesRequest) -> ServiceFilter:
-    """Return the filter of a request. Raises InvalidRequest for unknown values."""
+    """Return the filter that a request contains. Raises InvalidRequest for unknown values."""
     labels = wire.json_object(request.label_selector)
     errors = check_object("label_selector", labels)
     if errors:

@@ -33,7 +33,7 @@ log = structlog.get_logger("rpc")
 Context = grpc.aio.ServicerContext[Any, Any]
 
 MAX_AT_ONCE = 10_000
-"""Verdicts, standing suspicions or notices in one call."""
+"""Maximum number of verdicts, of standing suspicions, and of notices in one call."""
 
 
 class ObserverService:
@@ -85,7 +85,7 @@ class ObserverService:
         for name in ("verdicts", "standing", "notices"):
             count = len(getattr(request, name))
             if count > MAX_AT_ONCE:
-                raise InvalidRequest.of(FieldError(name, f"has {count}; at most {MAX_AT_ONCE} are allowed"))
+                raise InvalidRequest.of(FieldError(name, f"has {count} elements; at most {MAX_AT_ONCE} are allowed"))
         if request.HasField("report_deadlines"):
             call.defer(decode_deadlines(request.report_deadlines))
         turn = Turn("verdicts", before_rest=loop.flush)

@@ -1,4 +1,4 @@
-"""The gRPC service RegistryService: the unary calls, and the streams of agents, readers and TRON."""
+"""The gRPC service RegistryService: the unary calls, and the streams of agents, of readers and of TRON."""
 
 from __future__ import annotations
 
@@ -47,17 +47,20 @@ MOST_GONE = 10_000
 DEFAULT_GONE = 1000
 MAX_WATCHERS = 5000
 MAX_MAINTENANCE = 7 * 86_400
-"""Seconds for which notices may be held; for longer they must be held until that is ended."""
+"""Maximum duration of a maintenance in seconds. A longer maintenance must have no duration; it then continues until an
+operator ends it."""
 
 MOST_CHANGES = 30
-"""Changes in one message: each may have 120 kB on the wire, and clients take 4 MB."""
+"""Maximum number of changes in one message: each may have 120 kB on the wire, and clients accept messages of up to 4
+MB."""
 
 HEARD_EVERY = 1.0
-"""Seconds between two messages to a watcher about services that were heard."""
+"""Seconds between two messages to a watcher with the times of the last heartbeats."""
 
 
 class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
-    """Serves the registry. It makes no decisions: it converts requests, calls the registry, and waits for the disk."""
+    """Serves the calls about services: converts requests, calls the registry, and waits for the disk. It makes no
+    decisions."""
 
     def __init__(self, loop: RegistryLoop, streams: HeartbeatStreams, callers: Callers) -> None:
         self._loop = loop
@@ -66,7 +69,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         self._observers = ObserverService(loop)
         self._lists = ServiceLists(loop)
         self.readers: set[ServiceReader | PartialReader] = set()
-        """The readers that watch now."""
+        """The readers of all open watches."""
 
     async def Register(
         self, request: registry_service_pb2.RegisterRequest, context: Context
@@ -111,7 +114,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     async def GetService(
         self, request: registry_service_pb2.GetServiceRequest, context: Context
     ) -> registry_service_pb2.GetServiceResponse:
-        """Return one service, as it is on disk."""
+        """Return one service, once its state is on disk."""
         check_id("service_id", request.service_id)
         registry, reading = self._loop.registry, self._callers.reading(context)
         view = registry.view(registry.get(request.service_id))
@@ -135,7 +138,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     ) -> registry_service_pb2.ListGoneServicesResponse:
         """Return the services that are no longer registered, newest removal first."""
         if request.limit > MOST_GONE:
-            raise InvalidRequest.of(FieldError("limit", f"is {request.limit}; at most {MOST_GONE} are allowed"))
+            raise InvalidRequest.of(FieldError("limit", f"is {request.limit}; it must be at most {MOST_GONE}"))
         await self._loop.flushed()
         tombstones: Iterable[Tombstone] = reversed(self._loop.registry.tombstones.values())
         if (reading := self._callers.reading(context)) is not None:
@@ -181,7 +184,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     ) -> AsyncIterator[registry_service_pb2.WatchServicesResponse]:
         """Yield the services, then each change as it becomes durable; see `core.readers`."""
         if len(self.readers) >= MAX_WATCHERS:
-            raise QuotaExceeded(f"{MAX_WATCHERS} readers watch; no more are allowed")
+            raise QuotaExceeded(f"{MAX_WATCHERS} watches are open; no more are allowed")
         loop, reading = self._loop, self._callers.reading(context)
         reader: ServiceReader | PartialReader = (
             ServiceReader(loop.registry, loop.commits, request.start_revision)
@@ -206,7 +209,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
                 else:
                     await loop.revisions.beyond(reader.revision)
                 if loop.draining:
-                    raise Draining("the registry is going away")
+                    raise Draining("the registry is shutting down")
                 if request.heartbeats and time.monotonic() >= heard_at + HEARD_EVERY:
                     heard, seen = loop.registry.heard_after(seen)
                     if isinstance(reader, PartialReader):
@@ -230,7 +233,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     async def GetObservation(
         self, request: observation_pb2.GetObservationRequest, context: Context
     ) -> observation_pb2.GetObservationResponse:
-        """Return the facts about one service that observers receive; see `grpc_observer`."""
+        """Return the facts about one service, as observers receive them; see `grpc_observer`."""
         check_id("service_id", request.service_id)
         return self._observers.get(request.service_id)
 
@@ -244,7 +247,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     async def RecordMaintenance(
         self, request: registry_service_pb2.RecordMaintenanceRequest, context: Context
     ) -> registry_service_pb2.RecordMaintenanceResponse:
-        """Record the start or end of a maintenance, and answer when it is on disk."""
+        """Put a service under maintenance or end its maintenance, and answer when the change is on disk."""
         check_id("service_id", request.service_id)
         errors = check_text("reason", request.reason, 0, MAX_MESSAGE)
         if errors:
@@ -274,7 +277,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     async def ListMaintenance(
         self, request: registry_service_pb2.ListMaintenanceRequest, context: Context
     ) -> registry_service_pb2.ListMaintenanceResponse:
-        """Return the services under maintenance, as it is on disk."""
+        """Return the services under maintenance, once this state is on disk."""
         registry, reading = self._loop.registry, self._callers.reading(context)
         held = [
             translate.from_held(each, registry.records.get(each.service_id))
@@ -287,7 +290,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     async def ReleaseOwner(
         self, request: registry_service_pb2.ReleaseOwnerRequest, context: Context
     ) -> registry_service_pb2.ReleaseOwnerResponse:
-        """End the ownership of an id, and answer when that is on disk."""
+        """End the ownership of an id, and answer when the change is on disk."""
         check_id("service_id", request.service_id)
         rights = self._callers.rights(context)
         if rights is not None:
@@ -303,7 +306,8 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
 
 
 def _messages(changes: Sequence[Change], *, batches: bool) -> Iterator[registry_service_pb2.WatchServicesResponse]:
-    """The changes as messages, each built when it is asked for; `batches`: with several changes each."""
+    """Yield messages with the changes, each built only when it is needed. `batches`: a message may contain several
+    changes."""
     most = MOST_CHANGES if batches else 1
     for first in range(0, len(changes), most):
         some = [_change(change) for change in changes[first : first + most]]

@@ -24,8 +24,8 @@ from grid_hosting.jwt_settings import JwtIssuer
 
 MOST_OF_ADDRESS = 500
 MOST_WAITING = 5_000
-"""Tokens of one address, and of all, that wait to be verified. Overflow rule: a further call is refused with
-QUOTA_EXCEEDED, and its client tries again."""
+"""MOST_OF_ADDRESS is the maximum number of tokens from one address that wait to be verified, MOST_WAITING that from all
+addresses. Overflow rule: a further call is refused with QUOTA_EXCEEDED, and its client tries again."""
 
 
 @dataclass(slots=True)
@@ -37,10 +37,11 @@ class _Turns:
 
 
 class JwtVerification:
-    """The issuers of one registry. Raises StartError for keys that cannot be used."""
+    """Verifies the JSON Web Tokens of the issuers that one registry accepts. Raises StartError if the keys of an issuer
+    cannot be used."""
 
     def __init__(self, issuers: Iterable[JwtIssuer], now: Callable[[], float] = time.time) -> None:
-        """`now`: seconds since the epoch."""
+        """`now` returns the seconds since the epoch."""
         settings = tuple(issuers)
         self.verified = VerifiedJwts(each.description() for each in settings)
         self._now = now
@@ -53,11 +54,11 @@ class JwtVerification:
             source.load()
 
     def on_dropped(self, call: Callable[[], None]) -> None:
-        """Call a function whenever tokens that were verified are no longer valid, because their key was withdrawn."""
+        """Set the function to call when verified tokens are no longer valid because their key was withdrawn."""
         self._dropped = call
 
     async def run(self) -> None:
-        """Follow the keys of the issuers until cancelled."""
+        """Keep the keys of the issuers up to date until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 for source in self._sources:
@@ -66,8 +67,9 @@ class JwtVerification:
             self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def verify(self, text: str, address: str) -> Proven | None:
-        """Return what a token from an address proves; None if it is not valid. Raises Draining if the keys of its
-        issuer are not known now, and QuotaExceeded."""
+        """Return what a valid token proves about its holder; None if the token is not valid. `address` is the address
+        of the caller. Raises Draining if the keys of the issuer are not available now, and QuotaExceeded if too many
+        tokens wait to be verified."""
         known = self.verified.known(text, self._now())
         if known is not None:
             return known
@@ -79,7 +81,7 @@ class JwtVerification:
         except InvalidJwtError:
             return None
         except KeysMissingError:
-            raise Draining("callers of this issuer cannot be identified now; try again") from None
+            raise Draining("the keys of the token's issuer are not available now; try again") from None
 
     async def _verify(self, work: ToVerify) -> Proven:
         proven = await asyncio.get_running_loop().run_in_executor(self._thread, work.verify)
@@ -90,7 +92,7 @@ class JwtVerification:
     async def _turn(self, address: str) -> AsyncIterator[None]:
         turns = self._turns.get(address) or _Turns()
         if turns.waiting >= MOST_OF_ADDRESS or self._waiting >= MOST_WAITING:
-            raise QuotaExceeded("too many tokens wait to be verified; try again")
+            raise QuotaExceeded("too many tokens are waiting to be verified; try again")
         self._turns[address] = turns
         turns.waiting += 1
         self._waiting += 1

@@ -1,8 +1,7 @@
-"""The shell around the core: it provides the clock, the disk, the writer thread and the streams; `core` makes the
-decisions.
+"""Runs the core: provides the clock, the disk, the writer thread and the streams; `core` makes the decisions.
 
 Commands run at once on the event loop. One writer thread takes everything that waits and commits it in one transaction,
-so that ten thousand registrations at once need only a few fsyncs. `core.releases` decides what leaves when.
+so that ten thousand registrations at once need only a few fsyncs. `core.releases` decides which messages are sent when.
 """
 
 from __future__ import annotations
@@ -36,14 +35,14 @@ from registry_server.io.store import Store, StoreError
 log = structlog.get_logger("registry")
 
 SAME_INSTANT = 0.0005
-"""Seconds within which what arrives is given the same moment: to read all clocks for each message took a twelfth of its
-time."""
+"""Seconds within which messages share one reading of the clocks. Reading all clocks for each message took a twelfth of
+the time that a message needs."""
 
-CANNOT_WRITE = "the registry cannot write, and is going away"
+CANNOT_WRITE = "the registry cannot write to its disk, and is shutting down"
 
 
 class RegistryLoop:
-    """One registry. Call `start` before use and `close` after it; `run` must be running for anything to be
+    """One running registry. Call `start` before use and `close` after it. While `run` is not running, no command is
     acknowledged."""
 
     def __init__(self, store: Store, *, event_retention: float) -> None:
@@ -69,7 +68,7 @@ class RegistryLoop:
         self.revisions = Watermark()
         """The newest revision that readers may see."""
         self.sequences = Watermark()
-        """The newest event that readers may see."""
+        """The sequence number of the newest event that readers may see."""
         self.commit_seconds = Histogram(SHORT)
         self.lines_written = 0
         self.tick_lag = Histogram(SHORT)
@@ -78,7 +77,7 @@ class RegistryLoop:
         self.stalled_seconds = 0.0
         self.draining = False
         self.events_found = 0
-        """How many events were in the store at the start."""
+        """Number of events in the store at the start."""
 
     async def start(self) -> None:
         """Load the store. Raises StoreError."""
@@ -133,7 +132,7 @@ class RegistryLoop:
         self._store.close()
 
     def now(self) -> Instant:
-        """Return the current moment on both clocks, at most SAME_INSTANT late."""
+        """Return the current moment on both clocks; it may be up to SAME_INSTANT seconds old."""
         monotonic = time.monotonic()
         if monotonic - self._instant_at >= SAME_INSTANT:
             self._instant_at, self._instant = monotonic, self._upkeep.instant(monotonic, time.time())
@@ -141,15 +140,16 @@ class RegistryLoop:
 
     @property
     def hearing_since(self) -> float:
-        """Return the attentive time since which this process did not stall."""
+        """The attentive time at which the last stall of this process ended."""
         return self._upkeep.clock.hears_since(time.monotonic())
 
     def flush(self) -> int:
-        """Start committing the effects of the commands since the last call. Return their position."""
+        """Start committing the effects of the commands since the last call. Return their position; see `Commits`."""
         return self._releases.flush()
 
     def flush_inline(self, then: Callable[[], None] | None = None) -> int:
-        """Commit urgent effects as `flush` does; see `Releases.flush_inline`. Raises StoreError."""
+        """Commit urgent effects, possibly before this method returns; see `Releases.flush_inline`. Raises
+        StoreError."""
         if self._failure is not None:
             raise StoreError(str(self._failure))
         try:
@@ -168,7 +168,8 @@ class RegistryLoop:
         await released
 
     async def flushed_inline(self) -> None:
-        """Flush by `flush_inline`, and wait as `flushed` does. Raises Draining too."""
+        """Commit urgent effects by `flush_inline`, and wait until they are durable and released. Raises Draining if the
+        registry cannot write."""
         released = self._new_caller()
         try:
             self.flush_inline(partial(_resolve, released))
@@ -190,7 +191,8 @@ class RegistryLoop:
         return await asyncio.get_running_loop().run_in_executor(self._reader, read)
 
     async def was_sent(self, alert_id: str, recipient: str) -> bool:
-        """Return whether this alert was ever addressed to `recipient`; see `Store.was_sent`."""
+        """Return whether this alert was ever addressed to `recipient` (empty: to any recipient); see
+        `Store.was_sent`."""
         return await asyncio.get_running_loop().run_in_executor(self._reader, self._store.was_sent, alert_id, recipient)
 
     # --- streams ----------------------------------------------------------------------------------------------------
@@ -203,7 +205,7 @@ class RegistryLoop:
         return self._next_id
 
     def close_session(self, session_id: int) -> None:
-        """Record that the stream ended: a few of its services are detached at once, the others soon."""
+        """Record that the stream ended. A few of its services are detached at once, the others soon after."""
         self._outlets.pop(session_id, None)
         if self.draining:
             self.registry.end_session(session_id, Draining.reason)
@@ -216,7 +218,8 @@ class RegistryLoop:
             self.flush_inline()
 
     def broken(self, records: list[Record]) -> None:
-        """Handle services whose streams broke, or whose programs crashed."""
+        """Apply preauthorized suspicions to services whose streams broke, or whose programs crashed; see
+        `Upkeep.streams_broke`."""
         self._upkeep.streams_broke(records, self.now(), time.monotonic())
 
     def open_feed(self, wake: Callable[[], None]) -> int:
@@ -243,7 +246,7 @@ class RegistryLoop:
         return released
 
     def _fail(self, error: StoreError) -> None:
-        """Record that the disk failed, and answer the callers that wait for a commit: none will come."""
+        """Record that the disk failed, and answer the callers that wait for a commit, because there will be none."""
         self._failure = error
         for released in tuple(self._unreleased):
             if not released.done():

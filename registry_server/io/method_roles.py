@@ -1,7 +1,8 @@
-"""Which roles may call each method of the registry's gRPC services. Which ids a caller may name is decided by
-`core.rights` and `core.reading_rights`. A relay calls the methods of agents for the principals for which it speaks.
+"""The roles that may call each method of the registry's gRPC services. For which ids a caller may do so is decided by
+`core.rights` and `core.reading_rights`. A relay calls the methods of agents on behalf of the principals for which it
+speaks.
 
-The methods of grpc.health are open: without a credential they answer only about the server itself.
+The methods of grpc.health are open to all: without a credential they answer only about the server itself.
 """
 
 from __future__ import annotations
@@ -72,4 +73,4 @@ METHOD_ROLES: Mapping[str, frozenset[Role]] = {
     )
     for method, roles in methods.items()
 }
-"""The roles by the full name of the method: a caller needs one of them."""
+"""For each method, by its full name, the roles of which a caller needs one."""

@@ -1,4 +1,4 @@
-"""The metrics of the registry: their names, and the value that each reads."""
+"""The metrics of the registry: their names, and how each value is read."""
 
 from __future__ import annotations
 
@@ -52,19 +52,19 @@ def registry_metrics(loop: RegistryLoop, services: RegistryService, events: Even
         ),
         counters(
             "tron_registry_streams_ended_total",
-            "Heartbeat streams that ended, by reason; client: the other side ended it.",
+            "Heartbeat streams that ended, by reason; the reason 'client' means that the client ended the stream.",
             ("reason",),
             lambda: loop.registry.measures.streams_ended,
         ),
         counters(
             "tron_registry_events_total",
-            "Events appended to the log, by type; other: a type that is not TRON's.",
+            "Events appended to the log, by type; the type 'other' covers all types that TRON does not define.",
             ("type",),
             lambda: loop.registry.measures.events,
         ),
         gauge(
             "tron_registry_watched",
-            "1 while TRON evaluates liveness; 0: the liveness of all services is UNKNOWN.",
+            "1 while TRON evaluates liveness; 0 while it does not, and the liveness of all services is UNKNOWN.",
             lambda: loop.registry.watched,
         ),
         gauge(
@@ -79,22 +79,22 @@ def registry_metrics(loop: RegistryLoop, services: RegistryService, events: Even
         ),
         histogram(
             "tron_registry_tick_lag_seconds",
-            "Time by which the ticks of the registry (every 0.1 s) came late.",
+            "Delay of the ticks of the registry, which are due every 0.1 s.",
             lambda: loop.tick_lag,
         ),
         counter(
             "tron_registry_stalls_total",
-            "Gaps of more than 1 s between two ticks: the registry could not receive.",
+            "Gaps of more than 1 s between two ticks, during which the registry could not receive messages.",
             lambda: loop.stalls,
         ),
         counter(
             "tron_registry_stalled_seconds_total",
-            "Time for which the registry was stalled.",
+            "Total time for which the registry was stalled.",
             lambda: loop.stalled_seconds,
         ),
         gauge(
             "tron_registry_hearing_seconds",
-            "Time for which the registry has been receiving without a stall.",
+            "Time for which the registry has been able to receive messages without a stall.",
             lambda: max(0.0, loop.now().attentive - loop.hearing_since),
         ),
         histogram(
@@ -121,22 +121,22 @@ def registry_metrics(loop: RegistryLoop, services: RegistryService, events: Even
         ),
         counter(
             "tron_registry_alert_copies_dropped_total",
-            "Copies of alerts that are no longer sent because too many wait for their recipient.",
+            "Copies of alerts that are no longer sent, in most cases because too many wait for their recipient.",
             lambda: loop.registry.measures.copies_dropped,
         ),
         histogram(
             "tron_registry_alert_delivery_seconds",
-            "Time from an alert to its being written to the stream of its recipient.",
+            "Time from the creation of an alert until it is written to the stream of its recipient.",
             lambda: loop.registry.measures.delivered_after,
         ),
         histogram(
             "tron_registry_alert_acknowledgement_seconds",
-            "Time from an alert to its acknowledgement.",
+            "Time from the creation of an alert until it is acknowledged.",
             lambda: loop.registry.measures.acknowledged_after,
         ),
         gauges(
             "tron_registry_slowest_reader_lag",
-            "Revisions (services) or events (events) by which the slowest reader is behind.",
+            "Number of revisions of services, or of events, by which the slowest reader is behind.",
             ("follows",),
             lags,
         ),

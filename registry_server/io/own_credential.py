@@ -1,4 +1,4 @@
-"""The credential by which the registry, as an agent, authenticates to itself."""
+"""The credential with which the registry, which is also an agent of itself, authenticates to itself."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from registry_server.io.access import Access
 
 
 async def own_endpoint(access: Access, settings: SecuritySettings, address: str) -> str | Endpoint:
-    """Return how the registry reaches itself: with a token that is new at each start and only in memory, or with the
-    certificate that its clients present. Raises AccessStoreError."""
+    """Return the endpoint at which the registry reaches itself. It authenticates with the client certificate in its
+    environment, or else with a token that is created at each start and kept only in memory. Raises AccessStoreError."""
     if not settings.authentication:
         return address
     if certified := own_principal(settings, os.environ):

@@ -1,5 +1,5 @@
-"""Converts between the wire and the domain. A value that the domain does not have is refused with the name of its
-field."""
+"""Converts between wire messages and the values of the registry. A value that the registry does not support is refused
+with the name of its field."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from registry_server.core.record import Record
 from registry_server.core.service import Report, Service, Tombstone
 
 _NAMES = 3
-"""The first fields of a beat, up to this number, say whose it is and which one; the others are what it reports."""
+"""The fields of a heartbeat up to this number identify the service and the heartbeat; the other fields are its
+report."""
 
 _REPORTED = {field.number: field.name for field in heartbeat_pb2.Beat.DESCRIPTOR.fields if field.number > _NAMES}
 
@@ -25,9 +26,10 @@ _FIGURES = ("p95_ms", "queue_depth", "load")
 
 
 def to_report(beat: heartbeat_pb2.Beat, before: Report, *, replaces_figures: bool = False) -> Report:
-    """Return the report of a beat, based on the previous report; `replaces_figures`: unset figures are cleared.
+    """Return the report in a heartbeat; values that it does not contain are taken from the previous report, `before`.
+    `replaces_figures`: figures that it does not contain are cleared instead.
 
-    Raises InvalidRequest; the bounds are checked elsewhere.
+    Raises InvalidRequest for a value that is not supported; the limits of values are checked elsewhere.
     """
     said = beat.ListFields()
     if not replaces_figures and (not said or said[-1][0].number <= _NAMES):
@@ -48,7 +50,7 @@ def to_report(beat: heartbeat_pb2.Beat, before: Report, *, replaces_figures: boo
 
 
 def from_service(service: Service) -> service_pb2.Service:
-    """Return the wire message for a record."""
+    """Return the wire message for a service as readers see it."""
     report = service.report
     message = declaration_codec.encode(
         service.spec,
@@ -77,15 +79,17 @@ def from_service(service: Service) -> service_pb2.Service:
 
 
 MOST_SHARED = 1024
-"""Messages that `shared_message` keeps. Overflow rule: all are dropped, and built again if they are needed."""
+"""Maximum number of messages that `shared_message` keeps. Overflow rule: all are dropped, and built again if they are
+needed."""
 
 _shared: dict[int, tuple[Service, service_pb2.Service]] = {}
-"""By the identity of the record, which is kept beside its message so that no other object can have it."""
+"""The messages by the identity of the service, which is kept beside its message so that no other object can have this
+identity."""
 
 
 def shared_message(service: Service) -> service_pb2.Service:
-    """Return the wire message for a record, the same one for the answer to a registration and for all readers of the
-    change. It must not be changed."""
+    """Return the wire message for a service. The answer to a registration and all readers of the change share one
+    message, so it must not be changed."""
     found = _shared.get(id(service))
     if found is None:
         if len(_shared) >= MOST_SHARED:
@@ -95,7 +99,7 @@ def shared_message(service: Service) -> service_pb2.Service:
 
 
 def from_held(maintenance: Maintenance, record: Record | None) -> service_pb2.HeldNotices:
-    """Return the wire message for the services under maintenance."""
+    """Return the wire message for the maintenance of a service. `record` is None if the service is not registered."""
     return service_pb2.HeldNotices(
         service_id=maintenance.service_id,
         name="" if record is None else record.spec.name,

@@ -1,4 +1,5 @@
-"""Watches TRON: notifies operators, and records in the event log, that TRON is lost, and that it is back."""
+"""Watches TRON. When TRON is lost, and when it is back, this is recorded in the event log and operators are
+notified."""
 
 from __future__ import annotations
 
@@ -16,14 +17,14 @@ from registry_server.io.loop import RegistryLoop
 log = structlog.get_logger("operator")
 
 NEVER_CAME_AFTER = 60.0
-"""The same for a registry that has had no observer since its start."""
+"""Seconds without an observer since the start of the registry after which operators are notified that TRON is lost."""
 
 LOOK_EVERY = 0.25
 
 
 async def watch_the_watcher(loop: RegistryLoop, dispatcher: Dispatcher, lost_after: float) -> None:
-    """Check for TRON and report each change once, until cancelled. `lost_after`: seconds without an observer after
-    which operators are notified, if there was one before."""
+    """Check whether TRON is watching and report each change once, until cancelled. `lost_after`: seconds without an
+    observer after which operators are notified, if there was one before."""
     # Attentive seconds: while this process was stopped, TRON may have been sending all the time.
     patience, since, loss = NEVER_CAME_AFTER, loop.now().attentive, ""
     while True:

@@ -352,7 +352,7 @@ def test_the_database_is_removed_while_it_is_used(tmp_path: Path, figure: Figure
         assert f"{DATABASE}: was removed or replaced" in registry.log
         assert "Traceback" not in registry.log
     with (
-        pytest.raises(AssertionError, match=f"is missing, but its log {LOG} is there"),
+        pytest.raises(AssertionError, match=f"is missing, but its log {LOG} exists"),
         start_registry(data),
     ):
         pass

@@ -1,4 +1,4 @@
-"""The storage port: the operations of a store. The core knows no store, and a store knows no rule."""
+"""The interface of a store. The core does not depend on any store, and a store applies no rules of the core."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Stored:
     tombstones: list[Tombstone] = field(default_factory=list)
     intents: list[Intent] = field(default_factory=list)
     owned: list[OwnedId] = field(default_factory=list)
-    """The ids that have an owner, the one that was removed first before the others."""
+    """The ids that have an owner; the ids of removed services are in the order of their removals."""
     maintenance: list[Maintenance] = field(default_factory=list)
     waiting: list[Delivery] = field(default_factory=list)
     """The copies of alerts that were not acknowledged, oldest first; the time at which each was added is not stored."""
@@ -35,14 +35,14 @@ class Stored:
     first_sequence: int = 1
     last_sequence: int = 0
     events: int = 0
-    """The number of events that are kept. Their sequence numbers may have a gap if a backup was restored."""
+    """The number of stored events. Their sequence numbers may have a gap if a backup was restored."""
 
 
 class Store(Protocol):
-    """Durable storage. Calls block, come from one thread at a time, and raise StoreError."""
+    """Durable storage. Its methods block, are called by one thread at a time, and raise StoreError."""
 
     def load(self) -> Stored:
-        """Return all stored data; an empty store is a new system."""
+        """Return all stored data. For an empty store, this is the data of a new system."""
         ...
 
     def commit(self, writes: Sequence[Write]) -> None:
@@ -52,8 +52,8 @@ class Store(Protocol):
     def read_events(
         self, after: int, limit: int, wanted: EventFilter, *, unacknowledged: bool = False, newest: bool = False
     ) -> list[Event]:
-        """Return up to `limit` events after the number `after`, oldest first; with `newest`, the last ones instead of
-        the first."""
+        """Return up to `limit` matching events after the sequence number `after`, oldest first. `newest`: return the
+        last ones instead of the first."""
         ...
 
     def was_sent(self, alert_id: str, recipient: str) -> bool:
@@ -61,7 +61,8 @@ class Store(Protocol):
         ...
 
     def first_event_since(self, occurred_at: float) -> int:
-        """Return the number of the oldest event that is not older than `occurred_at` (seconds since the epoch)."""
+        """Return the sequence number of the oldest event that is not older than `occurred_at` (seconds since the
+        epoch)."""
         ...
 
     def close(self) -> None:

@@ -35,7 +35,7 @@ from registry_server.core.service import Intent, OwnedId, StoredService, Tombsto
 
 @dataclass(slots=True)
 class Batch:
-    """The rows to write, by key. If a value may be None, None means that the row is deleted."""
+    """The rows to write, by key. A value of None means that the row is deleted."""
 
     services: dict[str, StoredService | None] = field(default_factory=dict)
     heard: dict[str, float] = field(default_factory=dict)
@@ -49,9 +49,10 @@ class Batch:
     escalated: dict[tuple[str, str], None] = field(default_factory=dict)
     """The copies that do not escalate, as (alert_id, recipient)."""
     ended: dict[tuple[str, str], float] = field(default_factory=dict)
-    """When copies were acknowledged or withdrawn, by (alert_id, recipient); the first time counts."""
+    """When copies were acknowledged or withdrawn, in seconds since the epoch, by (alert_id, recipient). The first time
+    counts."""
     incarnation: int = 0
-    """The highest incarnation that was used; 0 if none was."""
+    """The highest incarnation that was started; 0 if none was."""
     revisions: int = 0
     """The new upper bound of revisions; 0 if it does not change."""
     compact_before: int = 0
@@ -59,7 +60,7 @@ class Batch:
 
     @classmethod
     def of(cls, writes: Sequence[Write]) -> Batch:
-        """Return the rows that these lines leave, in this order."""
+        """Return the rows that result from these lines, applied in this order."""
         batch = cls()
         for write in writes:
             _ADD[type(write)](batch, write)

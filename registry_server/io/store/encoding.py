@@ -1,4 +1,4 @@
-"""Encodes records as JSON text, so that a person with `sqlite3` can read what is stored."""
+"""Encodes records as JSON text and decodes them. A person with `sqlite3` can read what is stored."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def encode(value: StoredService | Event | Judgement) -> str:
-    """Return one line of JSON; enums are written as their names."""
+    """Return a record as one line of JSON; enums are written as their names."""
     return _to_json(_SHAPES[type(value)].plain(value))
 
 
 def decode_service(text: str) -> StoredService:
-    """Return the service in a text of `encode`."""
+    """Return the service that `encode` has written as this text."""
     raw = json.loads(text)
     return _of_its_kinds(
         StoredService(
@@ -42,12 +42,12 @@ def decode_service(text: str) -> StoredService:
 
 
 def decode_event(text: str) -> Event:
-    """Return the event in a text of `encode`."""
+    """Return the event that `encode` has written as this text."""
     return _event(json.loads(text))
 
 
 def decode_judgement(text: str) -> Judgement:
-    """Return the verdict in a text of `encode`."""
+    """Return the verdict that `encode` has written as this text."""
     return _judgement(json.loads(text))
 
 
@@ -125,10 +125,10 @@ T = TypeVar("T", StoredService, Declaration, Report, Judgement, Event)
 
 
 def _of_its_kinds(value: T) -> T:
-    """Return a record. Raises TypeError if a field has a value of another kind, as only a damaged text has."""
+    """Return the record. Raises TypeError if a field has a value of the wrong type, which only a damaged text has."""
     for name, kinds in _KINDS[type(value)]:
         if not isinstance(getattr(value, name), kinds):
-            raise TypeError(f"{name} is of the wrong kind")
+            raise TypeError(f"{name} has a value of the wrong type")
     return value
 
 

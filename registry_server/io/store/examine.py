@@ -1,7 +1,9 @@
-"""What a database file must be before the registry uses it: its own, of a schema that it knows, and undamaged.
+"""Checks a database file before the registry uses it: it must belong to a registry, have a supported schema, and be
+undamaged.
 
-A file that is none of these is left as it is, with its log: it may be another program's, or what a person needs to
-recover. So it is examined through a connection that cannot write, and that leaves the log alone when it is closed.
+A file that fails a check is left unchanged, and so is its log: it may belong to another program, or a person may need
+it for recovery. So it is examined through a connection that cannot write, and that leaves the log alone when it is
+closed.
 """
 
 from __future__ import annotations
@@ -17,16 +19,18 @@ APPLICATION_ID = 0x54524F4E
 """The mark in the header of a registry's database: "TRON"."""
 
 MADE_BEFORE_MARKS = frozenset({"meta", "services", "tombstones", "intents", "events", "deliveries"})
-"""The tables by which a database is known that was made before there was a mark."""
+"""The tables by which a registry's database is recognized that was created before databases had a mark."""
 
 WHOLE_CHECK_BYTES = 256 << 20
-"""Up to this size every page is checked (0.3 s for 180 MB); of a larger one all but its events."""
+"""Size up to which every page of the file is checked (0.3 s for 180 MB). In a larger file, the table of events is not
+checked."""
 
 RESTORE = "restore a backup (tron restore)"
 
 
 def examine(path: Path, *, newest_schema: int, held_before: bool) -> None:
-    """Return if the registry may use the file at `path`, or begin a new one. Raises StoreError or sqlite3.Error.
+    """Check that the registry may use the file at `path`, or create it. Raises StoreError or sqlite3.Error if it may
+    not.
 
     `held_before`: the folder held a registry's database before, so an empty file is one that was truncated.
     """
@@ -37,9 +41,9 @@ def examine(path: Path, *, newest_schema: int, held_before: bool) -> None:
     if not path.exists() or not path.stat().st_size:
         what = "is empty" if path.exists() else "is missing"
         if has_log:  # SQLite would delete it
-            raise StoreError(f"{what}, but its log {log.name} is there: {RESTORE}; to begin afresh, remove both")
+            raise StoreError(f"{what}, but its log {log.name} exists: {RESTORE}, or remove both to start without data")
         if path.exists() and held_before:
-            raise StoreError(f"{what}, but was not before: {RESTORE}; to begin afresh, remove it")
+            raise StoreError(f"{what}, but contained data before: {RESTORE}, or remove it to start without data")
         return
     with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as db:
         try:
@@ -48,7 +52,7 @@ def examine(path: Path, *, newest_schema: int, held_before: bool) -> None:
             raise StoreError(f"is damaged (its schema is not text): {RESTORE}") from error
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if not 0 <= version <= newest_schema:
-            raise StoreError(f"the store has schema {version}; this program knows {newest_schema}")
+            raise StoreError(f"has schema {version}; this program supports schemas up to {newest_schema}")
         try:
             damage = _find_damage(db, whole=path.stat().st_size <= WHOLE_CHECK_BYTES)
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:

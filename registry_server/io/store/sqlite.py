@@ -1,4 +1,5 @@
-"""SQLite as the embedded store: one file, WAL, synchronous=FULL, one transaction for all that waits (group commit)."""
+"""Stores the data of the registry in SQLite: one file, with a write-ahead log and synchronous=FULL. Everything that
+waits is committed in one transaction (group commit)."""
 
 from __future__ import annotations
 
@@ -31,24 +32,26 @@ T = TypeVar("T")
 
 FILE = "registry.db"
 SCHEMA_VERSION = 5
-"""Raised when an older program would misread or drop what is stored. 2: names, parents and escalated copies have
-columns. 3: a judgement says which alert reported the removal, and when an operator acknowledged the loss.
-4: ids have owners, and events name their publishers. 5: services may refuse children."""
+"""The version of the schema, which is raised when an older program would misread or drop what is stored. 2: names,
+parents and escalated copies have columns. 3: a judgement says which alert reported the removal, and when an operator
+acknowledged the loss. 4: ids have owners, and events contain their publishers. 5: services may refuse children."""
 
 KEPT_TOMBSTONES = 10_000
 
 REVISIONS_APART = 100_000_000
 NUMBERS_APART = 1_000_000
-"""How far the numbers of a restored registry are from those of its backup: further than what was given out since."""
+"""By how much a restored registry raises its incarnations and sequence numbers (REVISIONS_APART: its revisions) above
+those of the backup: by more than can have been used since the backup was made."""
 
 LOG_BYTES = 4 << 20
-"""Size that the write-ahead log has from the start: as large as it grows until SQLite begins it anew."""
+"""Size in bytes that the write-ahead log has from the start: the size that it reaches before SQLite writes from its
+beginning again."""
 
 OLDEST_SQLITE = (3, 33)
-"""The first that knows UPDATE ... FROM."""
+"""The first version of SQLite that supports UPDATE ... FROM."""
 
 ROWS = 500
-"""Rows in one statement; with eight columns that is far from the 32,766 values that SQLite takes."""
+"""Maximum number of rows in one statement; with eight columns, that is far below SQLite's limit of 32,766 values."""
 
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 """What reading a stored text raises if the text was damaged."""
@@ -86,7 +89,8 @@ ALTER TABLE deliveries ADD COLUMN climbed INTEGER NOT NULL DEFAULT 0;
 
 
 class SqliteStore:
-    """A `Store` in `folder`, which is created if it is missing. Raises StoreError if another registry holds it."""
+    """A `Store` in `folder`, which is created if it is missing. Raises StoreError if another registry uses the folder,
+    or if the database cannot be used."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -162,7 +166,7 @@ class SqliteStore:
                 events=count,
             )
         except (sqlite3.Error, *_UNREADABLE) as error:
-            why = f"what is stored cannot be read ({error!r}): {RESTORE}"
+            why = f"the stored data cannot be read ({error!r}): {RESTORE}"
             raise StoreError(f"{absolute(self._path)}: {why}") from error
 
     def commit(self, writes: Sequence[Write]) -> None:
@@ -183,7 +187,8 @@ class SqliteStore:
     def read_events(
         self, after: int, limit: int, wanted: EventFilter, *, unacknowledged: bool = False, newest: bool = False
     ) -> list[Event]:
-        """Return up to `limit` matching events after the number `after`, oldest first."""
+        """Return up to `limit` matching events after the sequence number `after`, oldest first. `newest`: return the
+        last ones instead of the first."""
         clauses = ["events.sequence > ?"]
         values: list[object] = [after]
         for column, value in (("recipient", wanted.recipient), ("service_id", wanted.service_id)):
@@ -205,7 +210,7 @@ class SqliteStore:
         try:
             events = [decode_event(line) for line in lines.split("\n")] if lines else []
         except _UNREADABLE as error:
-            raise StoreError(f"{absolute(self._path)}: an event cannot be read ({error!r}): {RESTORE}") from error
+            raise StoreError(f"{absolute(self._path)}: a stored event cannot be read ({error!r}): {RESTORE}") from error
         return sorted(events, key=attrgetter("sequence"))
 
     def was_sent(self, alert_id: str, recipient: str) -> bool:
@@ -214,7 +219,8 @@ class SqliteStore:
         return self._read(query, (alert_id, recipient, recipient)) is not None
 
     def first_event_since(self, occurred_at: float) -> int:
-        """Return the number of the first event after the last one that is older than `occurred_at`."""
+        """Return the sequence number that follows that of the last event older than `occurred_at` (seconds since the
+        epoch)."""
         (last,) = self._read("SELECT MAX(sequence) FROM events WHERE occurred_at < ?", (occurred_at,))
         return int(last or 0) + 1
 
@@ -283,7 +289,8 @@ class SqliteStore:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from every other one; None if there is none of this name."""
+    """Return the device and inode of a file, by which it is distinguished from a file that replaces it; None if there
+    is no such file."""
     try:
         found = path.stat()
     except OSError:

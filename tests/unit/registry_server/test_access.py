@@ -203,7 +203,7 @@ def test_a_server_learns_the_principal_of_a_token_and_each_change(served: Served
             assert from_rpc_error(failed.value).reason == "ERROR_REASON_INVALID_REQUEST"
         watch.cancel()
         long = access_service_pb2.IdentifyRequest(token="x", peer="ipv4:" + "1" * 128)
-        with pytest.raises(grpc.RpcError, match="peer: must be at most 128"):
+        with pytest.raises(grpc.RpcError, match="peer: must have at most 128"):
             stub.Identify(long, timeout=10, metadata=me)
 
 
@@ -228,7 +228,7 @@ def test_a_denied_certificate_is_no_credential_at_any_server(served: Served) -> 
             with pytest.raises(grpc.RpcError) as failed:
                 identify("ab12", **each)
             assert from_rpc_error(failed.value).reason == "ERROR_REASON_PRINCIPAL_NOT_FOUND"
-        with pytest.raises(grpc.RpcError, match="certificate_serial: must be at most 40"):
+        with pytest.raises(grpc.RpcError, match="certificate_serial: must have at most 40"):
             identify("1" * 41)
         assert "is no longer refused" in run(served, "grant", "allow", "serial:ab12")
         assert identify("ab12", **holder) == "spiffe:tron/a"
@@ -270,7 +270,7 @@ def test_no_server_takes_the_watches_of_all_others(served: Served, client: Acces
         watches = [watch(SERVER) for _ in range(MAX_WATCHERS_EACH)]
         for each in watches:
             next(each)
-        with pytest.raises(grpc.RpcError, match="token:server has 10 watches"):
+        with pytest.raises(grpc.RpcError, match="token:server has 10 open watches"):
             next(watch(SERVER))
         others = watch(other)
         assert next(others).revision

@@ -87,7 +87,7 @@ def test_a_store_that_was_killed_or_closed_is_whole(closed: Path, killed: Path) 
 
 def test_an_emptied_file_is_not_a_fresh_system(closed: Path) -> None:
     truncate(closed / FILE, 0)
-    assert "is empty, but was not before" in refused(closed)
+    assert "is empty, but contained data before" in refused(closed)
     (closed / FILE).unlink()
     assert contents(closed) == (0, []), "a person removed it"
 
@@ -98,7 +98,7 @@ def test_a_log_without_its_database_is_not_deleted(killed: Path, left: str) -> N
         truncate(killed / FILE, 0)
     else:
         (killed / FILE).unlink()
-    assert f"is {left}, but its log {LOG} is there" in refused(killed)
+    assert f"is {left}, but its log {LOG} exists" in refused(killed)
     assert (killed / LOG).stat().st_size > 0
 
 

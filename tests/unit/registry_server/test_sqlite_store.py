@@ -97,7 +97,7 @@ def test_a_store_of_a_later_schema_is_refused_and_left_alone(tmp_path: Path, mon
         store.commit([PutService(stored_service())])
     with monkeypatch.context() as patch:
         patch.setattr(sqlite_store, "SCHEMA_VERSION", sqlite_store.SCHEMA_VERSION - 1)
-        with pytest.raises(StoreError, match=f"has schema {sqlite_store.SCHEMA_VERSION + 1}; this program knows"):
+        with pytest.raises(StoreError, match=f"has schema {sqlite_store.SCHEMA_VERSION + 1}; this program supports"):
             SqliteStore(tmp_path)
     assert reopened(tmp_path).services == [stored_service()]
 
