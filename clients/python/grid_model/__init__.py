@@ -1,4 +1,6 @@
-"""The values that the registry, TRON, the gateway and the SDK share, each defined once, with the numbers of the wire.
+"""The data types that the registry, TRON, the gateway and the SDK share; each is defined once.
+
+The members of an enum have the same numbers as in protobuf.
 
 - `liveness`     the liveness of a service, and its cause.
 - `service`      the type, role, reported status and maintenance of a service.
@@ -8,14 +10,14 @@
 - `event_types`  the table of the events that TRON issues.
 - `observation`  the data that the registry sends to TRON: facts about services and copies of alerts, in frames.
 - `verdict`      the data that TRON sends to the registry: verdicts, alerts without a verdict, preauthorized suspicions.
-- `observer_codec`  the conversion of both kinds of data to protobuf.
-- `policy`       the action of orphans, and the source of a threshold.
+- `observer_codec`  the conversion of `observation` and `verdict` to protobuf and back.
+- `policy`       what a child does when its parent is down, and where the value of a threshold comes from.
 - `access`, `access_codec`  callers (principals) and their grants, and their conversion to protobuf.
 - `errors`       the exceptions that servers raise, and that clients receive.
-- `moments`      times as text.
-- `round_robin`  waiting items of several parties, which take turns.
+- `moments`      times as RFC 3339 text.
+- `round_robin`  a queue that serves several parties in turn.
 - `wire`         the exact conversion of times, durations and JSON objects to protobuf.
 
-This package imports only protobuf and the stubs, so that every program and the SDK can use it. A contract test
-compares its enums with the proto files.
+This package imports only protobuf and the generated message classes, so that every program and the SDK can use it. A
+contract test compares its enums with the proto files.
 """

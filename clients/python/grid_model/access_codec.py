@@ -14,17 +14,18 @@ if TYPE_CHECKING:
 
 
 def encode_grant(grant: Grant) -> access_pb2.Grant:
-    """Return the message for a grant."""
+    """Return the protobuf message for a grant."""
     return access_pb2.Grant(role=grant.role.value, pattern=grant.pattern)  # type: ignore[arg-type]
 
 
 def decode_grants(field: str, grants: Iterable[access_pb2.Grant]) -> tuple[Grant, ...]:
-    """Return the grants in messages. Raises InvalidRequest, naming the field, for a role that is not known."""
+    """Return the grants in these protobuf messages. Raises InvalidRequest for an unknown role; the error says that the
+    role in `field` is wrong."""
     return tuple(Grant(wire.known(f"{field}.role", Role, each.role), each.pattern) for each in grants)
 
 
 def encode_principal(principal: Principal) -> access_pb2.Principal:
-    """Return the message for a caller."""
+    """Return the protobuf message for a principal."""
     return access_pb2.Principal(
         name=principal.name,
         group=principal.group,
@@ -34,6 +35,6 @@ def encode_principal(principal: Principal) -> access_pb2.Principal:
 
 
 def decode_principal(message: access_pb2.Principal) -> Principal:
-    """Return the caller in a message. Raises InvalidRequest for a role that is not known."""
+    """Return the principal in a protobuf message. Raises InvalidRequest if one of its grants has an unknown role."""
     ends_at = wire.moment(message.ends_at) if message.HasField("ends_at") else None
     return Principal(message.name, decode_grants("grants", message.grants), message.group, ends_at)

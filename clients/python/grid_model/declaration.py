@@ -1,4 +1,4 @@
-"""The data with which a program declares a service when it registers. Pure.
+"""The data that a program declares about a service when it registers the service. This module does no I/O.
 
 To add a declared field, add a line to both classes here and to both functions of `declaration_codec`, its bounds to the
 registry's `core/validation`, and a field to the SDK's `models.Service`.
@@ -36,12 +36,13 @@ class Declaration:
     reconnect_grace: float | None = None
     stall_after: float | None = None
     refused_children: tuple[str, ...] = ()
-    """The ids of services of other owners that may not name this one as their parent: exact, or a prefix with `*`."""
+    """Services of other owners may not declare this service as their parent if their id is in this list. An entry that
+    ends with `*` matches every id with that prefix."""
 
 
 class Declared(TypedDict, total=False):
-    """The keyword arguments with which a program declares a service to the SDK, in addition to the id and the name of
-    the service."""
+    """The keyword arguments with which a program declares a service in the SDK; the id and the name of the service are
+    separate arguments."""
 
     type: str
     role: str

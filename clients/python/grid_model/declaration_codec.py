@@ -13,7 +13,7 @@ from grid_model.service import ServiceRole, ServiceType
 
 
 def encode(declaration: Declaration, **more: Any) -> service_pb2.Service:
-    """Return the Service message for a declaration; `more` sets further fields of the message."""
+    """Return the protobuf message Service for a declaration; `more` sets further fields of the message."""
     message = service_pb2.Service(
         service_id=declaration.service_id,
         name=declaration.name,
@@ -39,8 +39,8 @@ def encode(declaration: Declaration, **more: Any) -> service_pb2.Service:
 
 
 def decode(message: service_pb2.Service) -> Declaration:
-    """Return the declaration in a Service message, with defaults for fields that are not set. Raises InvalidRequest for
-    a malformed field; the registry checks the bounds elsewhere."""
+    """Return the declaration in a protobuf message Service, with defaults for fields that are not set; a missing id is
+    replaced by a random one. Raises InvalidRequest for a malformed field; the registry checks the bounds elsewhere."""
     interval = _seconds(message, "heartbeat_interval")
     interval = DEFAULT_INTERVAL if interval is None else interval
     ttl = _seconds(message, "ttl")

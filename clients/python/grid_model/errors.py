@@ -1,7 +1,7 @@
-"""The exceptions that servers raise, and that the SDK raises again in the client. Pure.
+"""The exceptions that servers raise, and that the SDK raises again in the client. This module does no I/O.
 
-Programs should decide by the class or by `reason`, never by the text. A call that raises one of these exceptions has
-changed nothing.
+Programs should check the class or the `reason` of an exception, never its text. A call that raises one of these
+exceptions has changed nothing.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """The name of one refused field, and why it was refused."""
+    """One field of a request that was refused, and the reason."""
 
     field: str
     description: str
 
 
 class TronError(Exception):
-    """The base class of all failed calls. `reason` is a name of grid.registry.v1.ErrorReason, or empty if the server
-    sent no reason."""
+    """The base class of the exceptions for failed calls. `reason` is a name in grid.registry.v1.ErrorReason, or empty
+    if the server sent no reason."""
 
     reason: str = ""
     fields: tuple[FieldError, ...] = ()
     facts: Mapping[str, str] = {}
-    """Further data by which a program may decide; ErrorInfo.metadata carries it."""
+    """Further data about the error for programs, such as the incarnation that holds an id. The server sends it as
+    ErrorInfo.metadata."""
 
     def __init__(self, message: str = "", *, reason: str | None = None) -> None:
         super().__init__(message)
@@ -36,7 +37,8 @@ class TronError(Exception):
 
 
 class InvalidRequest(TronError, ValueError):
-    """The request is malformed: fix the call. `fields` names each field that the SDK or the registry refused."""
+    """The request is invalid: correct it before you call again. `fields` lists each field that the SDK or the registry
+    refused, with the reason."""
 
     reason = "ERROR_REASON_INVALID_REQUEST"
 
@@ -46,18 +48,19 @@ class InvalidRequest(TronError, ValueError):
 
     @classmethod
     def of(cls, *fields: FieldError) -> Self:
-        """Return the exception that refuses these fields; its text lists them."""
+        """Return an exception that reports these refused fields; its message lists all of them."""
         return cls("; ".join(f"{each.field}: {each.description}" for each in fields), fields=fields)
 
 
 class ServiceNotFound(TronError):
-    """No service has this id: it never registered, or it has been removed."""
+    """No service with this id is registered: it never was, or it has been removed."""
 
     reason = "ERROR_REASON_SERVICE_NOT_FOUND"
 
     @classmethod
     def of(cls, service_id: str) -> Self:
-        """Return the exception for an id that no service has, or none that the caller may see."""
+        """Return the exception for an id that no service has. It is also raised for a service that the caller may not
+        see."""
         return cls(f"no service has the id {service_id!r}")
 
 
@@ -68,12 +71,13 @@ class AlertNotFound(TronError):
 
 
 class Superseded(TronError):
-    """A newer incarnation holds this service id: stop. `incarnation` is the newer incarnation, or 0 if the registry did
-    not send it."""
+    """A newer incarnation holds this service id, so the older process must stop. `incarnation` is the newer
+    incarnation, or 0 if the registry did not send it."""
 
     reason = "ERROR_REASON_SUPERSEDED"
     service_id: str = ""
-    """The id that was refused. The registry sets it; in a client it is empty, because the client knows the id."""
+    """The service id that the newer incarnation holds. The registry sets it; in a client it is empty, because the
+    client knows the id."""
 
     def __init__(self, message: str = "", *, reason: str | None = None, incarnation: int = 0) -> None:
         super().__init__(message, reason=reason)
@@ -81,7 +85,8 @@ class Superseded(TronError):
 
     @classmethod
     def of(cls, service_id: str, incarnation: int) -> Self:
-        """Return the exception that refuses an older incarnation of `service_id`."""
+        """Return the exception for a call by an older incarnation of `service_id`; `incarnation` is the one that holds
+        the id now."""
         error = cls(f"{service_id!r} is held by incarnation {incarnation}", incarnation=incarnation)
         error.service_id = service_id
         error.facts = {"service_id": service_id, "incarnation": str(incarnation)}
@@ -95,8 +100,9 @@ class UnknownIncarnation(TronError):
 
     @classmethod
     def of(cls, service_id: str, incarnation: int) -> Self:
-        """Return the exception that refuses an unknown incarnation of `service_id`."""
-        return cls(f"incarnation {incarnation} of {service_id!r} is not known; register without one")
+        """Return the exception for a call that contains an incarnation of `service_id` that the registry does not
+        know."""
+        return cls(f"incarnation {incarnation} of {service_id!r} is not known; register without an incarnation")
 
 
 class RevisionCompacted(TronError):
@@ -112,13 +118,14 @@ class PageTokenExpired(TronError):
 
 
 class ReaderTooSlow(TronError):
-    """The reader fell too far behind: reconnect and resume."""
+    """The client read a stream too slowly, so the server ended it: connect again and resume."""
 
     reason = "ERROR_REASON_READER_TOO_SLOW"
 
 
 class QuotaExceeded(TronError):
-    """A limit on counts was reached: back off with jitter."""
+    """A limit of the server is reached, for example the number of open streams: try again later, after a random
+    wait."""
 
     reason = "ERROR_REASON_QUOTA_EXCEEDED"
 
@@ -142,20 +149,20 @@ class Unauthenticated(TronError):
 
 
 class PermissionDenied(TronError):
-    """The caller has no right to this: an administrator can grant it."""
+    """The caller has no grant that allows this call: an administrator can add one."""
 
     reason = "ERROR_REASON_PERMISSION_DENIED"
 
 
 class NotOwner(PermissionDenied):
-    """The service belongs to another owner: an operator can release its id."""
+    """The service id belongs to another owner: an operator can release the id."""
 
     reason = "ERROR_REASON_NOT_OWNER"
 
 
 class CredentialExpired(TronError):
-    """The server ended an open call because its credential has ended, was revoked, or has other rights now: connect
-    again."""
+    """The server ended an open call, because the credential of the caller has expired, was revoked, or now has other
+    rights: connect again."""
 
     reason = "ERROR_REASON_CREDENTIAL_EXPIRED"
 
@@ -173,7 +180,7 @@ class TokenNotFound(TronError):
 
 
 class NotImplementedYet(TronError):
-    """The contract specifies this call, but the server does not implement it yet."""
+    """The gRPC contract specifies this call, but the server does not implement it yet."""
 
     reason = "ERROR_REASON_NOT_IMPLEMENTED"
 
@@ -208,4 +215,4 @@ BY_REASON: dict[str, type[TronError]] = {
         InternalError,
     )
 }
-"""The exception of each reason."""
+"""The class of exception for each reason."""

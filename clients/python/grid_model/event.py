@@ -1,4 +1,4 @@
-"""The events of the event log, their severity, and the recipient `operators`. Pure."""
+"""The events of the event log, their severity, and the recipient `operators`. This module does no I/O."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 from grid_model.liveness import LivenessCause
 
 OPERATORS = "operators"
-"""The recipient that means the people in charge; no service may have this id. TRON takes these alerts, hands them to
-its sinks, and acknowledges them."""
+"""The recipient of alerts for the people who run the system; no service may have this id. TRON receives these alerts,
+passes them to its sinks, and acknowledges them."""
 
 
 class Severity(IntEnum):
-    """The severity of an event, with the numbers of the wire. A CRITICAL event demands an action, so it escalates if it
-    is not acknowledged."""
+    """The severity of an event. A CRITICAL event requires an action, so a CRITICAL alert escalates if it is not
+    acknowledged. The numbers are those of the protobuf enum."""
 
     INFO = 1
     WARNING = 2
@@ -24,9 +24,9 @@ class Severity(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One entry of the event log; an event with a recipient is an alert. Times are seconds since the epoch.
+    """One entry of the event log; an event with a recipient is an alert. Times are in seconds since the epoch.
 
-    TRON creates alerts without a sequence number (0), and the registry numbers them.
+    An alert that TRON creates has the sequence number 0 until the registry assigns one.
     """
 
     type: str
@@ -44,6 +44,6 @@ class Event:
     message: str = ""
     details: dict[str, Any] = field(default_factory=dict)
     published_by: str = ""
-    """The principal that published it; empty for events of TRON, and without authentication."""
+    """The principal that published the event; empty for events of TRON, and in a system without authentication."""
     via: str = ""
-    """The relay that published it for that principal."""
+    """The relay that published the event for that principal; empty if there was no relay."""

@@ -11,14 +11,15 @@ from grid_model.event import Event, Severity
 from grid_model.liveness import LivenessCause
 
 KEPT_EVENTS = 4096
-"""Events that are kept as they go over the wire: about 4 MB. Overflow rule: the oldest is translated again."""
+"""How many events are kept together with their protobuf messages, about 4 MB. Overflow rule: the oldest is dropped, and
+is converted again when it is needed."""
 
 _newest_events: dict[int, tuple[Event, event_pb2.Event]] = {}
 
 
 def encode(event: Event) -> event_pb2.Event:
-    """Return the message for an event; do not change it. The messages of the newest numbered events are cached, because
-    each goes to its recipient, to TRON, and to subscribers."""
+    """Return the protobuf message for an event; do not change the message. The messages of the newest events with a
+    sequence number are cached, because each is sent to its recipient, to TRON, and to subscribers."""
     kept = _newest_events.get(event.sequence)
     if kept is not None and kept[0] is event:
         return kept[1]
@@ -55,8 +56,9 @@ def _encode(event: Event) -> event_pb2.Event:
 
 
 def decode(message: event_pb2.Event, now: float) -> Event:
-    """Return the event in a message, without its sequence number and its publisher, which only the registry sets. A
-    missing id or time is filled in; `now` is in seconds since the epoch. Raises InvalidRequest."""
+    """Return the event in a protobuf message, without its sequence number and its publisher, which only the registry
+    sets. A missing alert_id becomes a random one, and a missing time becomes `now`, in seconds since the epoch. Raises
+    InvalidRequest for a malformed message."""
     has = message.HasField
     return Event(
         type=message.type,

@@ -1,8 +1,9 @@
-"""The table of the types of event that TRON issues: their severity, their meaning, and how they are shown. Pure.
+"""The table of the event types that TRON issues: their severity, their meaning, and how they are shown. This module
+does no I/O.
 
-TRON's alerts, the registry's rules for alert copies, the legacy contract, the SDK's Supervisor and the page read this
-table. To add a type, add a row here, its sentence to `tron/messages.py`, and the rule that issues it: for a change of
-liveness, its kind to `tron/facts.py` and its deadline to `tron/detector.py`.
+TRON's alerts, the registry's rules for alert copies, the legacy contract, the SDK's Supervisor and the dashboard read
+this table. To add a type, add a row here, its sentence to `tron/messages.py`, and the rule that issues it: for a change
+of liveness, its kind to `tron/facts.py` and its deadline to `tron/detector.py`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from grid_model.event import Severity
 
 @dataclass(frozen=True, slots=True)
 class EventType:
-    """One type of event. The page and the CLI show `title` after the name of the service; `symbol` is a symbol of the
-    page."""
+    """One type of event. The dashboard and the CLI show `title` after the name of the service; `symbol` is the name of
+    the dashboard's symbol for this type."""
 
     name: str
     severity: Severity
@@ -32,8 +33,8 @@ class EventType:
     failure: bool = False
     """Whether a supervisor restarts the service when it receives this event."""
     over_once_alive: bool = False
-    """Whether waiting copies of this type are withdrawn once the service is alive again; true for suspicions and
-    failures."""
+    """Whether waiting copies of this type are withdrawn once the service is alive again. This is also done for every
+    type with `suspicion` or `failure`."""
     escalates: bool = True
     """Whether an alert of this type goes to the next ancestor if its recipient does not acknowledge it; false if only
     the recipient can act on it."""
@@ -76,7 +77,7 @@ EVENT_TYPES = {
         PARENT_DOWN,
     )
 }
-"""All of them by name, in the order in which they are listed."""
+"""All event types by name, in the order in which they are shown."""
 
 SUSPICIONS = frozenset(name for name, each in EVENT_TYPES.items() if each.suspicion)
 OVER_ONCE_ALIVE = frozenset(

@@ -1,4 +1,5 @@
-"""The liveness of a service as TRON evaluates it, and its cause; the numbers are those of the wire. Pure."""
+"""The liveness of a service as TRON evaluates it, and the cause. The numbers are those of the protobuf enums. This
+module does no I/O."""
 
 from __future__ import annotations
 

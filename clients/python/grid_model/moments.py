@@ -1,7 +1,7 @@
-"""Formats timestamps as text, and computes with timestamps from other programs. Pure.
+"""Formats timestamps as text, and adds seconds to timestamps that other programs sent.
 
-A timestamp in a message can be any moment of the calendar. A sum that would leave the calendar ends at its edge,
-because OverflowError would end the program that adds.
+A timestamp in a message can be any time between the years 1 and 9999. A sum that would leave these years becomes the
+nearest time in them, because Python raises OverflowError, which would end the thread of an agent.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ _LAST = datetime.max.replace(tzinfo=UTC)
 
 
 def later(moment: datetime, seconds: float) -> datetime:
-    """Return the moment that is this many seconds later, or earlier if `seconds` is negative; in UTC, and clamped to
-    the years 1 to 9999. `moment` must be aware; `seconds` must be finite."""
+    """Return the time that is this many seconds after `moment`, or before it if `seconds` is negative; in UTC. A time
+    outside the years 1 to 9999 becomes the nearest time in that range. `moment` must be aware; `seconds` must be
+    finite."""
     left = (_LAST - moment).total_seconds()
     if seconds >= left:
         return _LAST

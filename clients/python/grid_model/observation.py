@@ -1,5 +1,5 @@
 """The facts about services and the copies of alerts that the registry sends to TRON, and the frames that carry them.
-Pure values."""
+This module does no I/O."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from grid_model.service import Maintenance
 
 @dataclass(slots=True)
 class Facts:
-    """The facts that the registry sends about one service. Times `*_at` are attentive seconds; None means that it did
-    not happen.
+    """The facts that the registry sends about one service. Fields whose names end in `_at` are attentive seconds,
+    except `last_heartbeat_at`; None means that the event has not happened.
 
     Do not change an instance. The class is not frozen only because thousands of instances are created at once, and
     creating frozen instances takes twice as long.
@@ -45,35 +45,40 @@ class Facts:
     """The end of the busy time in seconds since the epoch, as the service declared it; only for people."""
     url: str = ""
     process: str = ""
-    """The process whose other agents share the service's stream; empty if the service has a stream of its own."""
+    """The random id of the process whose agents share the service's stream; empty if the service has a stream of its
+    own."""
     notified: tuple[str, ...] = ()
     """The recipients of the alert about the service's last DOWN."""
     held_alert: Event | None = None
-    """The alert about the service's last DOWN, if it has not been sent to any recipient yet."""
+    """The alert about the service's last DOWN, if it has not been sent to any recipient yet; else None."""
     grouped_into: str = ""
-    """The alert of another service that lists this service as failed together with that one."""
+    """The id of the alert about another service that lists this service as failed together with it; empty if there is
+    no such alert."""
     maintenance: Maintenance | None = None
-    """The maintenance in which an operator holds the alerts about this service; None without one."""
+    """The maintenance of this service, in which an operator holds back the alerts about it; None without
+    maintenance."""
     worst_gap: float = 0.0
     """The longest time between two heartbeats of the service since the registry started, in seconds."""
     earlier_streams_for: float = 0.0
-    """For how long earlier streams carried this incarnation, in sum, since the registry started, in seconds."""
+    """How long earlier streams have carried this incarnation in total since the registry started, in seconds."""
     detached_reason: str = ""
     """The name of the error reason for which the registry ended the service's last stream; empty if the agent's side
     ended it."""
 
     @property
     def maintained(self) -> bool:
-        """Whether an operator holds the alerts about this service."""
+        """Whether this service is under maintenance, so that an operator holds back the alerts about it."""
         return self.maintenance is not None
 
 
 @dataclass(frozen=True, slots=True)
 class ReportDeadline:
-    """An order of the observer to report an incarnation at this time, and none of its heartbeats before.
+    """An instruction from the observer to the registry: report this incarnation at a deadline, and none of its
+    heartbeats before.
 
-    `due` is the attentive second if nothing more is heard. A heartbeat puts it off to at least `silence` seconds after
-    itself, unless the activity counter does not move for `inactivity` seconds (infinite: it may stay as it is).
+    `due` is the deadline, in attentive seconds, if no heartbeat arrives. A heartbeat moves the deadline to `silence`
+    seconds after that heartbeat if this is later, but at most to `inactivity` seconds after the last change of the
+    activity counter. If `inactivity` is infinite, the activity counter does not matter.
     """
 
     incarnation: int
@@ -84,8 +89,9 @@ class ReportDeadline:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One copy of an alert that its recipient has not acknowledged. `since` is in attentive seconds. `escalated`: the
-    alert has been sent on to another recipient, or the alert of another service lists it."""
+    """One copy of an alert that its recipient has not acknowledged. `since` is the attentive second at which the copy
+    was added. `escalated` is True if the copy escalates no further: it has escalated to another recipient, or the alert
+    about another service lists it."""
 
     event: Event
     since: float
@@ -94,7 +100,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Forebear:
-    """A service that is no longer registered, whose parent may still have to be notified."""
+    """A service that has been removed. TRON still needs its parent, to find the next ancestor that must be notified."""
 
     service_id: str
     name: str
@@ -103,8 +109,9 @@ class Forebear:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The facts of one moment, or a part of them. They are complete up to `now` (attentive seconds) if this frame or an
-    earlier one had `snapshot_complete`. Each beat is a tuple (incarnation, observation, attentive second)."""
+    """The facts of one moment, or a part of them, that the registry sends in one message. The facts are complete up to
+    `now` (attentive seconds) once a frame with `snapshot_complete` was sent. Each item of `beats` is a heartbeat:
+    (incarnation, observation, attentive second)."""
 
     now: float
     hearing_since: float
@@ -113,12 +120,12 @@ class Frame:
     removed: tuple[str, ...] = ()
     deliveries: tuple[Delivery, ...] = ()
     deliveries_ended: tuple[tuple[str, str], ...] = ()
-    """The copies of alerts that no longer wait, as (alert_id, recipient)."""
+    """The copies of alerts that no longer wait for an acknowledgement, as (alert_id, recipient)."""
     forebears: tuple[Forebear, ...] = ()
     cascade_alert_id: str = ""
-    """The alert of the mass failure that the previous observer reported."""
+    """The id of the alert about the mass failure that the previous observer reported; empty if there is none."""
     snapshot_complete: bool = False
     takes_deadlines: bool = False
-    """Whether the registry takes `ReportDeadline`s; it says so when the snapshot is complete."""
+    """Whether the registry accepts `ReportDeadline`s; it is set in the frame that completes the snapshot."""
     continues: bool = False
-    """Whether more parts of this moment follow: only the last one advances the time."""
+    """Whether more frames for the same moment follow; only the last one advances the time."""

@@ -1,4 +1,4 @@
-"""Converts the messages between the registry and TRON, frames of facts and verdicts, to protobuf and back."""
+"""Converts the data that the registry and TRON exchange (frames of facts, and verdicts) to protobuf and back."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 MOST_SECONDS = 1e9
-"""The latest time, and the longest silence, of a report deadline: about 30 years."""
+"""The upper limit of the times in a report deadline, in seconds: about 30 years."""
 
 
 def encode_frame(frame: Frame) -> observation_pb2.ObserveLivenessResponse:
-    """Return the message for a frame of facts."""
+    """Return the protobuf message for a frame of facts."""
     now = frame.now
     message = observation_pb2.ObserveLivenessResponse(
         now=duration(now),
@@ -52,11 +52,12 @@ def encode_frame(frame: Frame) -> observation_pb2.ObserveLivenessResponse:
 
 
 def decode_frame(message: observation_pb2.ObserveLivenessResponse) -> Frame:
-    """Return the frame in a message; the times of beats are whole milliseconds. Raises InvalidRequest."""
+    """Return the frame in a protobuf message; the times of heartbeats are precise to the millisecond. Raises
+    InvalidRequest for a malformed message."""
     now = seconds(message.now)
     columns = (message.beat_incarnations, message.beat_observations, message.beat_ages_ms)
     if len(set(map(len, columns))) > 1:
-        raise InvalidRequest.of(FieldError("beat_incarnations", "and its other columns have different lengths"))
+        raise InvalidRequest.of(FieldError("beat_incarnations", "and the other columns must have the same length"))
     beats = zip(*columns, strict=True)
     return Frame(
         now=now,
@@ -78,7 +79,7 @@ def decode_frame(message: observation_pb2.ObserveLivenessResponse) -> Frame:
 
 
 def encode_facts(facts: Facts) -> observation_pb2.Observation:
-    """Return the message for the facts about one service."""
+    """Return the protobuf message for the facts about one service."""
     message = observation_pb2.Observation(
         service_id=facts.service_id,
         name=facts.name,
@@ -122,7 +123,7 @@ def encode_facts(facts: Facts) -> observation_pb2.Observation:
 
 
 def decode_facts(message: observation_pb2.Observation) -> Facts:
-    """Return the facts that `encode_facts` encoded. Raises InvalidRequest."""
+    """Return the facts in a protobuf message of `encode_facts`. Raises InvalidRequest for a malformed message."""
     has = message.HasField
     return Facts(
         service_id=message.service_id,
@@ -160,7 +161,7 @@ def decode_facts(message: observation_pb2.Observation) -> Facts:
 
 
 def encode_maintenance(maintenance: Maintenance) -> service_pb2.Maintenance:
-    """Return the message for the maintenance of a service."""
+    """Return the protobuf message for the maintenance of a service."""
     message = service_pb2.Maintenance(since=wire.timestamp_at(maintenance.since), reason=maintenance.reason)
     if maintenance.until is not None:
         message.until.CopyFrom(wire.timestamp_at(maintenance.until))
@@ -168,7 +169,7 @@ def encode_maintenance(maintenance: Maintenance) -> service_pb2.Maintenance:
 
 
 def encode_verdict(verdict: Verdict) -> observation_pb2.Verdict:
-    """Return the message for a verdict and the alerts that are stored together with it."""
+    """Return the protobuf message for a verdict and the alerts that the registry stores together with it."""
     message = observation_pb2.Verdict(
         service_id=verdict.service_id,
         incarnation=verdict.incarnation,
@@ -187,7 +188,8 @@ def encode_verdict(verdict: Verdict) -> observation_pb2.Verdict:
 
 
 def decode_verdict(message: observation_pb2.Verdict, now: float) -> Verdict:
-    """Return the verdict in a message; `now` is in seconds since the epoch. Raises InvalidRequest."""
+    """Return the verdict in a protobuf message. An alert without a time gets the time `now`, in seconds since the
+    epoch. Raises InvalidRequest for a malformed message."""
     return Verdict(
         service_id=message.service_id,
         incarnation=message.incarnation,
@@ -204,7 +206,7 @@ def decode_verdict(message: observation_pb2.Verdict, now: float) -> Verdict:
 
 
 def encode_copy(copy: AlertCopy) -> observation_pb2.Notice:
-    """Return the message for an alert without a verdict, or for one more copy of an alert."""
+    """Return the protobuf message for an alert without a verdict, or for a further copy of an alert."""
     message = observation_pb2.Notice(
         alert_id=copy.alert_id, climbs_from=copy.escalated_from, told_about=copy.notified_about
     )
@@ -214,17 +216,18 @@ def encode_copy(copy: AlertCopy) -> observation_pb2.Notice:
 
 
 def decode_copy(message: observation_pb2.Notice, now: float) -> AlertCopy:
-    """Return the alert copy in a message; `now` is in seconds since the epoch. Raises InvalidRequest."""
+    """Return the alert copy in a protobuf message. An alert without a time gets the time `now`, in seconds since the
+    epoch. Raises InvalidRequest for a malformed message."""
     alert = event_codec.decode(message.event, now) if message.HasField("event") else None
     alert_id = message.alert_id or ("" if alert is None else alert.alert_id)
     if not alert_id:
-        raise InvalidRequest.of(FieldError("notices.alert_id", "must be set if there is no event"))
+        raise InvalidRequest.of(FieldError("notices.alert_id", "must be set if the notice has no event"))
     return AlertCopy(alert_id, alert, message.climbs_from, message.told_about)
 
 
 def encode_suspicion(suspicion: StandingSuspicion) -> observation_pb2.StandingSuspicion:
-    """Return the message for a suspicion that the registry may apply on its own; the registry fills in the time of its
-    alert."""
+    """Return the protobuf message for a preauthorized suspicion. The time of its alert is left out, because the
+    registry sets it when the stream breaks."""
     message = observation_pb2.StandingSuspicion(service_id=suspicion.service_id, incarnation=suspicion.incarnation)
     if suspicion.alert is not None:
         message.alert.CopyFrom(event_codec.encode(suspicion.alert))
@@ -233,13 +236,15 @@ def encode_suspicion(suspicion: StandingSuspicion) -> observation_pb2.StandingSu
 
 
 def decode_suspicion(message: observation_pb2.StandingSuspicion, now: float) -> StandingSuspicion:
-    """Return the preauthorized suspicion in a message; `now` is in seconds since the epoch. Raises InvalidRequest."""
+    """Return the preauthorized suspicion in a protobuf message. An alert without a time gets the time `now`, in seconds
+    since the epoch. Raises InvalidRequest for a malformed message."""
     alert = event_codec.decode(message.alert, now) if message.HasField("alert") else None
     return StandingSuspicion(message.service_id, message.incarnation, alert)
 
 
 def encode_deadlines(deadlines: Sequence[ReportDeadline]) -> observation_pb2.ReportDeadlines:
-    """Until when no heartbeat of these incarnations needs to be sent."""
+    """Return the protobuf message for report deadlines: before its deadline, the registry need not report heartbeats of
+    an incarnation."""
     return observation_pb2.ReportDeadlines(
         incarnations=[each.incarnation for each in deadlines],
         due_seconds=[each.due for each in deadlines],
@@ -249,8 +254,8 @@ def encode_deadlines(deadlines: Sequence[ReportDeadline]) -> observation_pb2.Rep
 
 
 def decode_deadlines(message: observation_pb2.ReportDeadlines) -> list[ReportDeadline]:
-    """Return the deadlines that `encode_deadlines` encoded. Raises InvalidRequest for arrays of different lengths, and
-    for times that are negative or not a number."""
+    """Return the report deadlines in a protobuf message. Raises InvalidRequest if its arrays have different lengths, or
+    if a time is negative, too large or not a number."""
     columns = (message.due_seconds, message.silence_seconds, message.inactivity_seconds)
     for name, column in zip(("due_seconds", "silence_seconds", "inactivity_seconds"), columns, strict=True):
         if len(column) != len(message.incarnations):
@@ -259,12 +264,12 @@ def decode_deadlines(message: observation_pb2.ReportDeadlines) -> list[ReportDea
         # An infinite time would never come: only a lack of progress may be without a limit.
         most = math.inf if name == "inactivity_seconds" else MOST_SECONDS
         if not all(0.0 <= value <= most for value in column):
-            raise InvalidRequest.of(FieldError(f"report_deadlines.{name}", "has an entry that is no time"))
+            raise InvalidRequest.of(FieldError(f"report_deadlines.{name}", "has an entry that is not a valid time"))
     return list(map(ReportDeadline, message.incarnations, *columns))
 
 
 def encode_result(result: VerdictResult) -> observation_pb2.VerdictResult:
-    """Return the message for the result of a verdict."""
+    """Return the protobuf message for the registry's answer to a verdict."""
     message = observation_pb2.VerdictResult(outcome=result.outcome.value, delivered=result.delivered)  # type: ignore[arg-type]
     if result.alert is not None:
         message.alert.CopyFrom(event_codec.encode(result.alert))
@@ -272,7 +277,8 @@ def encode_result(result: VerdictResult) -> observation_pb2.VerdictResult:
 
 
 def decode_outcome(result: observation_pb2.VerdictResult) -> VerdictOutcome | None:
-    """Return the outcome of a verdict; None for an outcome that this program does not know, because it is newer."""
+    """Return the outcome of a verdict; None for an outcome that this program does not know, because the registry is
+    newer."""
     return _OUTCOMES.get(result.outcome)
 
 

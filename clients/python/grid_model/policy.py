@@ -1,4 +1,5 @@
-"""The enums of a monitoring policy, with the numbers of the wire. Pure. TRON defines the thresholds themselves."""
+"""The enums of TRON's monitoring policy; the numbers are those of the protobuf enums. TRON itself defines the
+thresholds. This module does no I/O."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ class OrphanPolicy(IntEnum):
 
 
 class PolicySource(IntEnum):
-    """The place from which a threshold takes its value."""
+    """The source of a threshold's value: the built-in default, the settings, or a change at run time, for all services
+    or for one service."""
 
     BUILT_IN = 1
     SETTINGS = 2

@@ -1,4 +1,4 @@
-"""Items of several parties that wait, in an order in which the parties take turns. Pure."""
+"""A queue for the items of several parties, which are served in turn. This module does no I/O."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ Item = TypeVar("Item")
 
 
 class RoundRobin(Generic[Item]):
-    """The waiting items of each party, oldest first. Each call takes constant time.
+    """A queue that serves the parties in turn, and the items of one party in the order in which they were added.
 
-    A party with one item does not wait for the thousands of another party. Each item waits once.
+    A party with one item does not wait until thousands of items of another party are served. Every method takes
+    constant time.
     """
 
     def __init__(self) -> None:
@@ -22,7 +23,7 @@ class RoundRobin(Generic[Item]):
         return bool(self._of_party)
 
     def put(self, party: str, item: Item) -> None:
-        """Add an item after those of the same party."""
+        """Add an item behind the other items of its party. An item that already waits keeps its place."""
         items = self._of_party.get(party)
         if items is None:
             items = self._of_party[party] = OrderedDict()
@@ -39,7 +40,7 @@ class RoundRobin(Generic[Item]):
         return item
 
     def remove(self, party: str, item: Item) -> None:
-        """Remove an item that waits. Raises KeyError if it does not."""
+        """Remove a waiting item of a party. Raises KeyError if the item does not wait."""
         items = self._of_party[party]
         del items[item]
         if not items:

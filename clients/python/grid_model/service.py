@@ -1,4 +1,4 @@
-"""The type, role and status of a service, and its maintenance by an operator. Pure."""
+"""The type, role, status and maintenance of a service. This module does no I/O."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import IntEnum
 
 
 class ServiceType(IntEnum):
-    """The type of a service, with the numbers of the wire."""
+    """The type of a service. The numbers are those of the protobuf enum."""
 
     MODEL = 1
     TOOL = 2
@@ -15,7 +15,7 @@ class ServiceType(IntEnum):
 
 
 class ServiceRole(IntEnum):
-    """The role in which a service may be used, with the numbers of the wire."""
+    """The role of a service, such as production or canary. The numbers are those of the protobuf enum."""
 
     PRODUCTION = 1
     STAGING = 2
@@ -24,7 +24,7 @@ class ServiceRole(IntEnum):
 
 
 class ServiceStatus(IntEnum):
-    """The status that a service reports about itself, with the numbers of the wire."""
+    """The status that a service reports about itself. The numbers are those of the protobuf enum."""
 
     OK = 1
     DEGRADED = 2
@@ -40,8 +40,8 @@ class ServiceStatus(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Maintenance:
-    """An operator's order to hold the alerts about a service. Times are seconds since the epoch; with `until` None the
-    maintenance lasts until an operator ends it."""
+    """A period in which an operator holds back the alerts about a service. Times are in seconds since the epoch. If
+    `until` is None, the maintenance lasts until an operator ends it."""
 
     service_id: str
     since: float

@@ -1,7 +1,7 @@
 """The decisions that TRON sends to the registry: verdicts about services, alerts without a verdict, and preauthorized
-suspicions. Pure.
+suspicions. This module does no I/O.
 
-The registry stores each alert in the same transaction as the verdict that carries it.
+The registry stores each alert in the same transaction as the verdict with which TRON sent it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from grid_model.liveness import LivenessCause
 
 
 class VerdictKind(IntEnum):
-    """The kind of a verdict, with the numbers of the wire."""
+    """The kind of a verdict. The numbers are those of the protobuf enum."""
 
     ALIVE = 1
     SUSPECT = 2
@@ -23,7 +23,7 @@ class VerdictKind(IntEnum):
 
 
 class VerdictOutcome(IntEnum):
-    """The registry's answer to a verdict, with the numbers of the wire."""
+    """What the registry did with a verdict. The numbers are those of the protobuf enum."""
 
     APPLIED = 1
     STALE = 2
@@ -34,11 +34,12 @@ class VerdictOutcome(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One decision of TRON about a service, the observation that it is based on, and the alerts that are stored with
-    it.
+    """One decision of TRON about a service, the observation that it is based on, and the alerts that the registry
+    stores with it.
 
-    `quiet`: the alert is recorded, but not sent to any recipient for now. `folded`: the alert does not escalate.
-    `folds`: the services whose alerts to this service no longer escalate, because this alert lists them.
+    With `quiet`, the alert is recorded, but is not sent for now. With `folded`, the alert does not escalate, because
+    the alert about another service lists this service. `folds` contains the services that this alert lists as failed
+    with this service: their alerts to this service no longer escalate.
     """
 
     service_id: str
@@ -56,7 +57,8 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class VerdictResult:
-    """The registry's answer to a verdict; `delivered`: the alert is being sent on a stream of its recipient."""
+    """The registry's answer to a verdict. `delivered` is True if the alert is being sent on a stream of its
+    recipient."""
 
     outcome: VerdictOutcome
     delivered: bool = False
@@ -65,8 +67,8 @@ class VerdictResult:
 
 @dataclass(frozen=True, slots=True)
 class StandingSuspicion:
-    """A preauthorized suspicion: if the stream of this incarnation breaks, the registry marks it as SUSPECT at once.
-    With `alert` None no recipient is notified."""
+    """A preauthorized suspicion: if the stream of this incarnation breaks, the registry at once marks the service as
+    SUSPECT and sends the alert. If `alert` is None, no recipient is notified."""
 
     service_id: str
     incarnation: int
@@ -75,10 +77,12 @@ class StandingSuspicion:
 
 @dataclass(frozen=True, slots=True)
 class AlertCopy:
-    """An alert without a verdict, or one more copy of an alert; the contract calls it `Notice` and explains each field.
+    """An alert without a verdict, or a further copy of an alert; the protobuf contract calls it `Notice` and explains
+    each field.
 
-    `escalated_from`: the recipient of the copy that this copy replaces. `notified_about`: the service whose death this
-    copy reports to its recipient.
+    `escalated_from` is the recipient from which the alert escalates: the copy for that recipient escalates no further.
+    `notified_about` is the service whose death or removal this copy reports; its recipient is also notified when that
+    service returns.
     """
 
     alert_id: str

@@ -1,5 +1,5 @@
-"""The one place that converts seconds, timestamps and JSON objects of Python to the well-known types of protobuf, and
-back."""
+"""Converts Python's seconds, timestamps and JSON objects to the well-known types of protobuf, and back. No other module
+does this."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NANOS = 1_000_000_000
 """Nanoseconds in a second."""
 
 LONGEST_DURATION = 315_576_000_000
-"""The most seconds that a Duration can say."""
+"""The longest time that a Duration can express, in seconds."""
 
 _FIRST_SECOND = -62_135_596_800  # year 1
 _LAST_SECOND = 253_402_300_799  # year 9999
@@ -42,8 +42,9 @@ def duration(seconds: float | None) -> Duration | None: ...
 
 
 def duration(seconds: float | None) -> Duration | None:
-    """Return seconds as a Duration, to the nearest nanosecond, or None for None. `seconds()` returns the same number
-    again for every number with at most nine digits. Raises ValueError for a number that a Duration cannot express."""
+    """Return a number of seconds as a protobuf Duration, rounded to the nanosecond, or None for None. `seconds()`
+    converts it back without a difference if the number has at most nine decimals. Raises ValueError for a number that a
+    Duration cannot express."""
     if seconds is None:
         return None
     if not -LONGEST_DURATION <= seconds <= LONGEST_DURATION:  # nor is NaN
@@ -56,13 +57,13 @@ def duration(seconds: float | None) -> Duration | None:
 
 
 def seconds(message: Duration) -> float:
-    """Return a Duration in seconds, as the nearest float."""
+    """Return a protobuf Duration in seconds, as the nearest float."""
     return (message.seconds * NANOS + message.nanos) / NANOS
 
 
 def checked_seconds(field: str, message: Duration) -> float:
-    """Return a Duration from another program in seconds. Raises InvalidRequest, naming the field, if the Duration is
-    not valid."""
+    """Return a Duration that another program sent, in seconds. Raises InvalidRequest, with `field` as the name of the
+    field, if the Duration is not valid."""
     nanos, whole = message.nanos, message.seconds
     if abs(nanos) >= NANOS or whole * nanos < 0 or abs(whole) > LONGEST_DURATION:
         raise InvalidRequest.of(FieldError(field, "is not a valid duration"))
@@ -70,20 +71,20 @@ def checked_seconds(field: str, message: Duration) -> float:
 
 
 def timestamp_at(epoch: float) -> Timestamp:
-    """Return seconds since the epoch as a Timestamp, to the microsecond (the precision of a float for current times),
-    clamped to the range of a Timestamp."""
+    """Return a time in seconds since the epoch as a protobuf Timestamp, rounded to the microsecond (the precision of a
+    float for current times). A time outside the range of a Timestamp becomes the nearest time in the range."""
     micros = min(max(round(epoch * 1e6), _FIRST_SECOND * 1_000_000), _LAST_SECOND * 1_000_000 + 999_999)
     return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
 
 
 def epoch(message: Timestamp) -> float:
-    """Return a Timestamp in seconds since the epoch, as the nearest float."""
+    """Return a protobuf Timestamp in seconds since the epoch, as the nearest float."""
     return (message.seconds * NANOS + message.nanos) / NANOS
 
 
 def checked_epoch(field: str, message: Timestamp) -> float:
-    """Return a Timestamp from another program in seconds since the epoch. Raises InvalidRequest, naming the field, if
-    the Timestamp is not valid."""
+    """Return a Timestamp that another program sent, in seconds since the epoch. Raises InvalidRequest, with `field` as
+    the name of the field, if the Timestamp is not valid."""
     if not (_FIRST_SECOND <= message.seconds <= _LAST_SECOND) or not 0 <= message.nanos < NANOS:
         raise InvalidRequest.of(FieldError(field, "is not a valid timestamp"))
     return epoch(message)
@@ -98,35 +99,38 @@ def timestamp(moment: datetime | None) -> Timestamp | None: ...
 
 
 def timestamp(moment: datetime | None) -> Timestamp | None:
-    """Return an aware datetime as a Timestamp, or None for None. Raises ValueError for a naive datetime."""
+    """Return an aware datetime as a protobuf Timestamp, or None for None. Raises ValueError for a datetime without a
+    time zone."""
     if moment is None:
         return None
     if moment.tzinfo is None:
-        raise ValueError("a datetime without a time zone is not a moment")
+        raise ValueError("a datetime must have a time zone")
     message = Timestamp()
     message.FromDatetime(moment.astimezone(UTC))
     return message
 
 
 def moment(message: Timestamp) -> datetime:
-    """Return a Timestamp as an aware datetime in UTC, to the microsecond, clamped to the years 1 to 9999."""
+    """Return a protobuf Timestamp as an aware datetime in UTC, to the microsecond. A time outside the years 1 to 9999
+    becomes the nearest time in that range."""
     return moment_at_micros(message.seconds * 1_000_000 + message.nanos // 1000)
 
 
 def moment_at_micros(micros: int) -> datetime:
-    """Return microseconds since the epoch as an aware datetime in UTC, clamped to the years 1 to 9999."""
+    """Return microseconds since the epoch as an aware datetime in UTC. A time outside the years 1 to 9999 becomes the
+    nearest time in that range."""
     micros = min(max(micros, _FIRST_SECOND * 1_000_000), _LAST_SECOND * 1_000_000 + 999_999)
     return _EPOCH + timedelta(microseconds=micros)
 
 
 def rfc3339(moment: datetime | None) -> str | None:
-    """Return a datetime as RFC 3339 text, with `Z` for UTC."""
+    """Return an aware datetime as RFC 3339 text in UTC, ending in `Z`; None for None."""
     return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def known(field: str, kind: type[E], number: int, default: E | None = None) -> E:
-    """Return the enum member for a number, or `default` for the unspecified number. Raises InvalidRequest, listing the
-    known members, for an unknown number."""
+    """Return the member of an enum for a number; for the number 0 (unspecified) return `default`, if it is given.
+    Raises InvalidRequest, which lists the valid members, for any other number that the enum does not have."""
     if number == 0 and default is not None:
         return default
     try:
@@ -137,8 +141,8 @@ def known(field: str, kind: type[E], number: int, default: E | None = None) -> E
 
 
 def struct(value: Mapping[str, Any] | None) -> Struct | None:
-    """Return a JSON object as a Struct, or None for None. Raises ValueError or TypeError for a value that JSON cannot
-    express."""
+    """Return a JSON object as a protobuf Struct, or None for None. Raises ValueError or TypeError for a value that JSON
+    cannot express."""
     if value is None:
         return None
     message = Struct()
@@ -147,7 +151,7 @@ def struct(value: Mapping[str, Any] | None) -> Struct | None:
 
 
 def json_object(message: Struct) -> JsonObject:
-    """Return a Struct as a JSON object. Whole numbers are returned as int, because a Struct does not distinguish int
+    """Return a protobuf Struct as a JSON object. Whole numbers become int, because a Struct does not distinguish int
     and float."""
     return {key: _json(value) for key, value in message.fields.items()}
 

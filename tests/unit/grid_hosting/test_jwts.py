@@ -273,7 +273,7 @@ def test_a_group_that_is_not_one_name_and_that_of_the_programs_are_refused(team:
         ("groups=a", [], "has no grants"),
         ("groups=a", ["admin"], "is not ROLE PATTERN"),
         ("groups=a", ["boss *"], "is not ROLE PATTERN"),
-        ("groups=a", ["agent a*b"], "one . at its end"),
+        ("groups=a", ["agent a*b"], "a . only at its end"),
     ],
 )
 def test_a_wrong_row_of_the_table_is_explained(condition: str, grants: list[str], said: str) -> None:

@@ -436,7 +436,7 @@ def test_the_commands_deny_jwts_and_allow_them_again(served: Served, tmp_path: P
         (("token", "deny", "--issuer", "https://a"), "name the JWT by --issuer and --jti"),
         (("grant", "add", "token:a", "--role", "boss"), "'boss' is none of agent, observer"),
         (("grant", "add", "token:a", "--role", "agent"), "the role agent needs the ids"),
-        (("grant", "add", "token:a", "--role", "agent", "--ids", "a*b"), "one * at its end"),
+        (("grant", "add", "token:a", "--role", "agent", "--ids", "a*b"), "a * only at its end"),
         (("token", "create", "--role", "admin", "--expires", "soon", "--out", "x"), "'soon' is not a time"),
         (("token", "create", "--role", "admin", "--out", "-"), "--name is needed"),
         (("token", "create", "--role", "admin", "--out", "missing/x"), "no such directory"),
