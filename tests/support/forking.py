@@ -208,7 +208,7 @@ async def _asyncio_client(registry: str) -> None:
 
 
 async def _refused(client: AsyncRegistryClient) -> None:
-    with pytest.raises(RuntimeError, match="made by the parent"):
+    with pytest.raises(RuntimeError, match="belongs to the parent process"):
         await client.get_service("other")
     await client.close()
 

@@ -2,9 +2,9 @@
 
 Read in this order.
 
-- `agent`                                                 the object by which a program is registered.
+- `agent`                                                 registers a program and sends its heartbeats.
 - `protocol/`                                             an agent's stream: decisions without I/O, and a transport.
-- `schedule`                                              when to send heartbeats and to reconnect. Pure.
+- `schedule`                                              when to send heartbeats and to reconnect.
 - `declaring`, `reporting`, `arguments`                   the checks of the values that a program declares and reports.
 - `alerts`, `callbacks`, `callback_pool`                  the delivery of alerts to the program, and its callbacks.
 - `loop_lag`                                              how late the program's event loop runs.
@@ -14,16 +14,16 @@ Read in this order.
 - `access`                                                the client of principals, grants and tokens.
 - `models`, `words`, `server_clock`                       the registry's data as values, and its clock.
 - `thresholds`                                            the thresholds of TRON as people write them.
-- `endpoint`, `address`, `proxy`, `channel`               where a server is, and how to connect to it.
-- `tls`, `profiles`                                       which certificates a connection uses. `tls` only decides.
-- `tls_files`, `credentials`                              certificates and keys: read, checked, and read again.
-- `bearer`                                                the token of a client.
-- `renewing_channel`                                      a channel that outlives its certificates.
-- `errors`, `status_details`                              the exceptions, and their form on the wire.
+- `endpoint`, `address`, `proxy`, `channel`               the addresses of servers, and the connections to them.
+- `tls`, `profiles`                                       the choice of certificates for a connection.
+- `tls_files`, `credentials`                              the reading and checking of certificates and keys.
+- `bearer`                                                the token with which a client authenticates.
+- `renewing_channel`                                      a channel that uses renewed certificates.
+- `errors`, `status_details`                              the exceptions, and their encoding in gRPC.
 - `reachability`, `tls_check`, `outages`                  the reason why a connection cannot be opened.
-- `supervisor`, `supervision`                             the restarts of a parent's children: shell and decisions.
+- `supervisor`, `supervision`                             the restarts of failed children: actions and decisions.
 - `restarter`, `restart_log`, `restart_history`           one restart, its events in the log, and its limits.
-- `standby`, `id_lock`                                    one agent in several processes.
+- `standby`, `id_lock`                                    one agent that several processes can run.
 - `forks`, `signals`, `leaving`, `monkey_patches`         forked children, signals, the end of a process, gevent.
 - `compat`                                                the functions of the legacy heartbeat module.
 - `testing`                                               a registry for the tests of programs that use the SDK.

@@ -1,4 +1,4 @@
-"""The client of the registry's principals, grants and tokens, for administrators."""
+"""The client with which administrators manage the registry's principals, grants and tokens."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class TokenInfo:
-    """What is known of one token; not the token itself."""
+    """The data that the registry keeps about one token, without the token itself."""
 
     token_id: str
     principal: str
@@ -42,14 +42,14 @@ class TokenInfo:
     created_at: datetime | None = None
     created_by: str = ""
     expires_at: datetime | None = None
-    """None: it does not end."""
+    """The time at which the token expires; None if it does not expire."""
     last_used_at: datetime | None = None
-    """To the minute; None: never."""
+    """The time at which the token was last used, to the minute; None if it was never used."""
 
 
 @dataclass(frozen=True, slots=True)
 class CreatedToken:
-    """A new token. The registry cannot show `secret` again."""
+    """A new token. `secret` is the token itself, which the registry cannot show again."""
 
     secret: str = field(repr=False)
     info: TokenInfo
@@ -57,7 +57,7 @@ class CreatedToken:
 
 @dataclass(frozen=True, slots=True)
 class DeniedJwtInfo:
-    """A JSON Web Token that is refused, as its issuer names it."""
+    """A denied JSON Web Token, identified by its issuer (`iss`) and the id that the issuer gave it (`jti`)."""
 
     issuer: str
     jwt_id: str
@@ -65,12 +65,12 @@ class DeniedJwtInfo:
     denied_at: datetime | None = None
     denied_by: str = ""
     ends_at: datetime | None = None
-    """When the token ends on its own; None: it is not known."""
+    """The time at which the token expires; None if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrincipalInfo:
-    """A principal as it is stored."""
+    """A principal and its grants, as the registry stores them."""
 
     name: str
     group: str = ""
@@ -86,31 +86,32 @@ class AuditRecord:
     number: int
     at: datetime
     kind: str
-    """The kind: act, refusal, or dropped (refusals that have no record of their own)."""
+    """The kind of record: `act`, `refusal`, or `dropped` (a number of refusals without records of their own)."""
     actor: str
-    """The principal; for a caller that was not authenticated the network from which it called."""
+    """The principal that made the call; for a caller that was not authenticated, the network from which it called."""
     method: str
     target: str = ""
     outcome: str = ""
-    """OK, or the reason of the refusal."""
+    """`OK`, or the reason why the call was refused."""
     peer: str = ""
     via: str = ""
-    """The relay that spoke for the actor."""
+    """The relay that made the call on behalf of the actor; empty if there was no relay."""
     count: int = 1
-    """How many calls the record represents."""
+    """The number of calls that this record represents."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditPage:
-    """One page of the audit log. `next_after_number` is 0 after the last page."""
+    """One page of the audit log. Pass `next_after_number` as `after_number` to get the next page; it is 0 after the
+    last page."""
 
     records: tuple[AuditRecord, ...]
     next_after_number: int
 
 
 class AccessClient:
-    """A client for programs with threads. Safe from any thread; it is a context manager. Every call has a deadline and
-    raises a TronError."""
+    """A client of the registry's access control, for programs with threads. It is thread-safe, and a context manager.
+    Every call has a deadline, and raises a TronError if it fails."""
 
     def __init__(self, address: Address | str | None = None, *, timeout: float = 5.0) -> None:
         """Create a client of the registry; `timeout` is the deadline of each call, in seconds. Raises ValueError for an
@@ -144,8 +145,8 @@ class AccessClient:
         description: str = "",
         group: str = "",
     ) -> CreatedToken:
-        """Create a token of a principal `token:NAME`, which is created with the grants and the group if there is none.
-        `lifetime`: in seconds; None: it does not end."""
+        """Create a token for the principal `token:NAME`. If the principal does not exist, it is created with these
+        grants and this group. `lifetime` is in seconds; if it is None, the token does not expire."""
         request = access_service_pb2.CreateTokenRequest(
             principal=arguments.text("principal", principal),
             grants=[access_codec.encode_grant(each) for each in grants],
@@ -162,15 +163,15 @@ class AccessClient:
         return tuple(_token(each) for each in self._do("ListTokens", request).tokens)
 
     def revoke_token(self, token_id: str) -> TokenInfo:
-        """Revoke a token; its open calls end within a second. Raises TokenNotFound."""
+        """Revoke a token; open calls with this token end within a second. Raises TokenNotFound."""
         request = access_service_pb2.RevokeTokenRequest(token_id=arguments.text("token_id", token_id))
         return _token(self._do("RevokeToken", request).token)
 
     def deny_jwt(
         self, issuer: str, jwt_id: str, *, description: str = "", ends_at: datetime | None = None
     ) -> DeniedJwtInfo:
-        """Refuse a JSON Web Token, whose open calls end within a second. `jwt_id`: its claim `jti`; `ends_at`: when it
-        ends on its own, if that is known."""
+        """Deny a JSON Web Token: it is refused from now on, and its open calls end within a second. `jwt_id` is its
+        claim `jti`; `ends_at` is the time at which it expires, if that is known."""
         request = access_service_pb2.DenyJwtRequest(
             issuer=arguments.text("issuer", issuer),
             jwt_id=arguments.text("jwt_id", jwt_id),
@@ -180,19 +181,19 @@ class AccessClient:
         return _denied(self._do("DenyJwt", request).denied)
 
     def allow_jwt(self, issuer: str, jwt_id: str) -> DeniedJwtInfo:
-        """Stop refusing a JSON Web Token. Raises TokenNotFound if it is not denied."""
+        """Accept a denied JSON Web Token again. Raises TokenNotFound if it is not denied."""
         request = access_service_pb2.AllowJwtRequest(
             issuer=arguments.text("issuer", issuer), jwt_id=arguments.text("jwt_id", jwt_id)
         )
         return _denied(self._do("AllowJwt", request).allowed)
 
     def list_denied_jwts(self) -> tuple[DeniedJwtInfo, ...]:
-        """Return the JSON Web Tokens that are refused, oldest first."""
+        """Return the denied JSON Web Tokens, oldest first."""
         answer = self._do("ListDeniedJwts", access_service_pb2.ListDeniedJwtsRequest())
         return tuple(map(_denied, answer.denied))
 
     def put_principal(self, principal: PrincipalInfo) -> PrincipalInfo:
-        """Create or replace a principal."""
+        """Create a principal, or replace the one with the same name; return it as the registry stored it."""
         message = access_codec.encode_principal(Principal(principal.name, principal.grants, principal.group))
         message.description, message.disabled = principal.description, principal.disabled
         answer = self._do("PutPrincipal", access_service_pb2.PutPrincipalRequest(principal=message))
@@ -207,10 +208,10 @@ class AccessClient:
         disabled: bool | None = None,
         group: str | None = None,
     ) -> PrincipalInfo:
-        """Add grants to a principal and remove others, in one step; a principal that is not known is created.
+        """Add grants to a principal and remove others, in one step. A principal that does not exist is created.
 
-        `disabled`: whether its credentials are refused from now on; `group`: its group from now on; None leaves them as
-        they are. The principal `serial:HEX` is the certificate with this serial number.
+        `disabled` sets whether the credentials of the principal are refused, and `group` sets its group; None leaves
+        the value as it is. The principal `serial:HEX` is the certificate with this serial number.
         """
         request = access_service_pb2.ChangeGrantsRequest(
             principal=arguments.text("principal", principal),
@@ -227,12 +228,12 @@ class AccessClient:
         return _principal(self._do("GetPrincipal", request).principal)
 
     def list_principals(self) -> tuple[PrincipalInfo, ...]:
-        """Return all principals, by name."""
+        """Return all principals, sorted by name."""
         answer = self._do("ListPrincipals", access_service_pb2.ListPrincipalsRequest())
         return tuple(_principal(each) for each in answer.principals)
 
     def delete_principal(self, name: str) -> int:
-        """Delete a principal and its tokens; return the number of its tokens. Raises PrincipalNotFound."""
+        """Delete a principal and revoke its tokens; return the number of these tokens. Raises PrincipalNotFound."""
         request = access_service_pb2.DeletePrincipalRequest(name=arguments.text("name", name))
         return int(self._do("DeletePrincipal", request).revoked_tokens)
 
@@ -247,8 +248,9 @@ class AccessClient:
         method: str = "",
         target: str = "",
     ) -> AuditPage:
-        """Return a page of the audit log, oldest record first: of records after a number that match all given fields.
-        `newest`: the newest ones; `kind`: act, refusal or dropped; `limit`: at most 1000."""
+        """Return a page of the audit log, oldest record first. It contains the records after `after_number` that match
+        all given fields; with `newest`, it contains the newest of them. `kind` is act, refusal or dropped; `limit` is
+        at most 1000."""
         request = access_service_pb2.ListAuditRecordsRequest(
             after_number=arguments.whole("after_number", after_number),
             limit=arguments.whole("limit", limit),

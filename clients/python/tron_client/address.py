@@ -1,7 +1,7 @@
-"""Checks addresses: `host:port`, or a target of gRPC, and explains what is wrong with any other text.
+"""Parses addresses, each of which is `host:port` or a target of gRPC, and says what is wrong with any other text.
 
-Decisions only. gRPC accepts every text as a name and tries forever to resolve it, so a wrong address must be refused
-here.
+gRPC accepts every text as a name and tries forever to resolve it, so a wrong address must be refused here. This module
+does no I/O.
 """
 
 from __future__ import annotations
@@ -35,22 +35,23 @@ class Address:
 
     @property
     def files(self) -> TlsFiles:
-        """The certificates that were given with the address; without any, those of the environment are used."""
+        """The certificates that were given with the address; if there are none, those of the environment are used."""
         return NO_FILES
 
     @property
     def plaintext(self) -> bool:
-        """Whether the connection is to be plaintext, whatever the environment names."""
+        """Whether the connection must be plaintext, even if the environment contains certificates."""
         return False
 
     @property
     def own_credentials(self) -> bool:
-        """Whether the program brings credentials of gRPC, into which the SDK cannot look."""
+        """Whether the program gave gRPC credentials, whose content the SDK cannot read."""
         return False
 
     @property
     def token(self) -> object:
-        """The source of the token that was given with the address; None: as the environment says."""
+        """The source of the token that was given with the address; if it is None, the environment or the profile gives
+        the token."""
         return None
 
     def __str__(self) -> str:
@@ -58,7 +59,7 @@ class Address:
 
 
 def is_local(host: str) -> bool:
-    """Return whether a host is clearly this machine: loopback, the unspecified address, or `localhost`."""
+    """Return whether a host is clearly this machine: a loopback address, the unspecified address, or `localhost`."""
     host = host.strip("[]").rstrip(".").lower()
     if host == "localhost" or host.endswith(".localhost") or _SHORT_LOOPBACK.fullmatch(host):
         return True
@@ -72,14 +73,14 @@ def is_local(host: str) -> bool:
 
 
 def parse_address(text: object, field: str, default: str = DEFAULT_REGISTRY) -> Address:
-    """Return the parsed address. Raises ValueError that names `field` and suggests a valid address; `default` is only
-    the example in that text.
+    """Return the parsed address. Raises ValueError, whose text begins with `field` and suggests a valid address;
+    `default` is only used as the example in that text.
 
     Surrounding white space is removed. `unix:PATH`, `unix-abstract:NAME`, `dns:HOST:PORT`, `ipv4:` and `ipv6:` have the
     meaning that gRPC gives them.
     """
     if not isinstance(text, str):
-        raise ValueError(f"{field}: must be text such as {default!r}, not {type(text).__name__}")
+        raise ValueError(f"{field}: must be a string such as {default!r}, not {type(text).__name__}")
     given = text
     text = text.strip()
     if not text:
@@ -88,7 +89,7 @@ def parse_address(text: object, field: str, default: str = DEFAULT_REGISTRY) -> 
         raise ValueError(f"{field}: {given!r} has white space in it; write host:port, such as {default}")
     if text.startswith(_SOCKETS):
         if not text.partition(":")[2].lstrip("/"):
-            raise ValueError(f"{field}: {given!r} names no socket; write unix:/path/of/the/socket")
+            raise ValueError(f"{field}: {given!r} has no path of a socket; write unix:/path/of/the/socket")
         return Address(text)
     scheme, rest = _scheme_of(text)
     if scheme in ("ipv4", "ipv6"):
@@ -146,9 +147,9 @@ def _endpoint(text: str, given: str, field: str, default: str) -> tuple[str, int
     if any(sign in host for sign in "/?#@\\"):
         raise ValueError(f"{field}: {given!r} is not host:port; write it as {default}")
     if not host:
-        raise ValueError(f"{field}: {given!r} names no host; write host:port, such as {default}")
+        raise ValueError(f"{field}: {given!r} has no host; write host:port, such as {default}")
     if not colon or not port:
-        raise ValueError(f"{field}: {given!r} names no port; write {_bracketed(host)}:{usual}")
+        raise ValueError(f"{field}: {given!r} has no port; write {_bracketed(host)}:{usual}")
     if not (port.isascii() and port.isdecimal() and 1 <= int(port[:6]) <= 65535 and len(port) <= 5):
         raise ValueError(f"{field}: {given!r} has no valid port; it must be a number from 1 to 65535")
     return host, int(port)

@@ -45,8 +45,8 @@ class Agent:
 
     Agents of a process with equal endpoints share one stream. Threads send the heartbeats, so neither a blocked event
     loop nor a slow callback stops the heartbeats of a healthy agent. Each heartbeat reports how late the event loop
-    runs, and how often `advance` was called, so that a hung agent is detected. All methods are safe from any thread. An
-    Agent can be started only once.
+    runs, and how often `advance` was called, so that a hung agent is detected. All methods are thread-safe. An Agent
+    can be started only once.
     """
 
     @declares(heartbeat_interval=DEFAULT_INTERVAL)
@@ -69,16 +69,17 @@ class Agent:
         """Describe the service; nothing is sent before `start`.
 
         Intervals are in seconds. A callback is a function, which runs in a thread, or a coroutine function, which runs
-        in the event loop that runs at the start (without a running loop, each call runs in a loop of its own).
-        `on_alert` is called with one alert at a time, and acknowledges the alert by returning without an exception.
-        `on_superseded` is called with the incarnation that took over, `on_declared_down` with the event. `standby`:
-        other processes of this machine and user run the same agent; one process holds the id, the others wait and take
-        over when it leaves or dies. `own_stream`: the agent shares its stream with no other agent of this process.
-        Raises InvalidRequest, naming the field, for an argument out of range; its subclass WrongType (also a TypeError)
-        for an argument of a wrong type; ValueError for a `registry` (or TRON_REGISTRY) that is not an address.
+        in the event loop that runs at the start (if no loop runs then, each call runs in a loop of its own). `on_alert`
+        is called with one alert at a time, and acknowledges the alert by returning without an exception.
+        `on_superseded` is called with the incarnation that took over, `on_declared_down` with the event that reports
+        the service as down. `standby` means that other processes of this machine and user run the same agent: one
+        process holds the id, the others wait, and one of them takes over when the holder leaves or dies. With
+        `own_stream`, the agent shares its stream with no other agent of this process. Raises InvalidRequest, with the
+        name of the field, for an argument out of range; its subclass WrongType (also a TypeError) for an argument of a
+        wrong type; ValueError for a `registry` (or TRON_REGISTRY) that is not an address.
 
-        `handle_sigterm`: if the program handles neither SIGTERM nor SIGHUP, the agent sends a goodbye before these
-        signals end the program; with False the agent does not handle them.
+        With `handle_sigterm`, if the program handles neither SIGTERM nor SIGHUP, the agent sends a goodbye before one
+        of these signals ends the program.
         """
         interval = arguments.seconds("heartbeat_interval", declared.get("heartbeat_interval", DEFAULT_INTERVAL))
         declared["heartbeat_interval"] = interval
@@ -109,8 +110,8 @@ class Agent:
         self._handle_sigterm = arguments.flag("handle_sigterm", handle_sigterm)
 
     def after_fork(self) -> None:
-        """Detach from the parent process in a forked child: an agent that was started before the fork is `stopped` in
-        the child.
+        """Detach the agent from the parent process in a forked child: an agent that was started before the fork is
+        `stopped` in the child.
 
         An agent that was not started yet may be started in the child.
         """
@@ -134,7 +135,8 @@ class Agent:
         """Send a goodbye and end, within `timeout` seconds. The registry removes the service without an alert.
 
         Does nothing if the agent was not started or has ended. Without a connection the agent tries to send the goodbye
-        until `timeout` has passed; then the registry must detect the end as a failure.
+        until `timeout` has passed. If it cannot, the registry receives no goodbye, and the end of the agent is detected
+        as a failure.
         """
         arguments.text("reason", reason)
         arguments.seconds("timeout", timeout, positive=False)
@@ -150,7 +152,7 @@ class Agent:
         self._end(deadline - time.monotonic())
 
     def abandon(self) -> None:
-        """End the agent without a goodbye, as a crash would."""
+        """End the agent without a goodbye; to the registry this looks like a crash."""
         if self._started and not self._transport.inherited:
             self._end(1.0)
 
@@ -167,13 +169,14 @@ class Agent:
     ) -> None:
         """Report status and load; None leaves a value unchanged. A new status or message is sent at once, other values
         with the next heartbeat. `progress` is 0 to 1; `busy_for` declares that no progress is expected for this many
-        seconds. Raises InvalidRequest, naming the field, for a value that a heartbeat cannot carry; then no value is
-        changed."""
+        seconds. Raises InvalidRequest, with the name of the field, for a value that a heartbeat cannot carry; no value
+        is changed then."""
         figures = checked_figures(status, p95_ms, queue_depth, load, message, progress)
         self._transport.report(figures, arguments.optional_seconds("busy_for", busy_for, positive=False))
 
     def advance(self, n: int = 1) -> None:
-        """Raise the activity counter, which shows that the work makes progress. See `stall_after`."""
+        """Raise the activity counter by `n`, to show that the work makes progress. TRON uses the counter if the agent
+        declared `stall_after`."""
         self._transport.advance(arguments.whole("n", n))
 
     def attach_loop(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -221,8 +224,8 @@ class Agent:
                 inbox.handled(alert.alert_id)
 
     def take_alert(self, timeout: float | None = None) -> Alert | None:
-        """Return the oldest waiting alert, or wait up to `timeout` seconds for the next one (None: no limit); return
-        None if no alert arrived.
+        """Return the oldest waiting alert, or wait for the next one: up to `timeout` seconds, or without a limit if
+        `timeout` is None. Return None if no alert arrived.
 
         An alert that is not acknowledged may be delivered again.
         """
@@ -232,13 +235,13 @@ class Agent:
         return alert
 
     def take_over_alerts(self) -> AlertInbox:
-        """Return the inbox itself, for code such as a Supervisor that handles alerts instead of `on_alert` and
-        `alerts`.
+        """Return the inbox of the agent's alerts, for code that handles the alerts in place of `on_alert` and `alerts`,
+        such as a Supervisor.
 
-        Raises ValueError if the agent was given an `on_alert`: each alert has one handler.
+        Raises ValueError if the agent was given an `on_alert`, because each alert has only one handler.
         """
         if self._on_alert is not None:
-            raise ValueError("the agent has an on_alert of its own; give it to the code that takes its alerts over")
+            raise ValueError("the agent already has an on_alert; pass it to the code that takes over the alerts")
         return self._transport.inbox
 
     def wait_registered(self, timeout: float) -> bool:
@@ -260,14 +263,14 @@ class Agent:
 
     @property
     def registry(self) -> str:
-        """The address of the agent's registry, `host:port`."""
+        """The address of the agent's registry, usually `host:port`."""
         return self._address.text
 
     @property
     def last_error(self) -> str:
-        """Why the agent is not registered, or was last not registered: what answered at the address, or why the stream
-        ended. Empty while the agent is connected, or while no reason is known. The text is for people; programs should
-        look at `state`."""
+        """The reason why the agent is not registered, or was last not registered: what answered at the address, or why
+        the stream ended. Empty while the agent is connected, or while no reason is known. The text is for people;
+        programs should look at `state`."""
         return self._transport.last_error
 
     @property

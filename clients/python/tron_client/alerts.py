@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tron_client")
 
 CAPACITY = 1000
-"""Alerts that wait for the program. Overflow rule: the alert is not taken and not acknowledged; once the inbox was
-emptied the agent re-attaches on the same stream, upon which the registry sends everything unacknowledged again. So the
-memory is bounded, the stream is never blocked, and nothing is lost."""
+"""The greatest number of alerts that wait for the program. Overflow rule: a further alert is dropped, and not
+acknowledged. Once the program has emptied the inbox, the agent registers again on the same stream, and the registry
+then sends all unacknowledged alerts again. So the memory is bounded, the stream is never blocked, and nothing is
+lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Alert:
 
     @property
     def severity(self) -> str:
-        """INFO, WARNING or CRITICAL."""
+        """The severity: INFO, WARNING or CRITICAL."""
         return self.event.severity
 
     @property
@@ -84,7 +85,7 @@ Reception = Literal["taken", "open", "acknowledged", "full"]
 
 
 class AlertInbox:
-    """A bounded queue that holds each alert once. Safe from any thread.
+    """A bounded queue that holds each alert once. Thread-safe.
 
     If an alert arrives again while it waits or is being handled, `offer` answers `open` and drops it. If an alert
     arrives again after it was acknowledged, `offer` answers `acknowledged`: the acknowledgement was lost on its way and
@@ -107,7 +108,8 @@ class AlertInbox:
         return self._closed
 
     def offer(self, alert: Alert) -> Reception:
-        """Add an alert from the stream, unless the inbox knows the alert or is full; return what happened."""
+        """Add an alert from the stream, unless the inbox knows the alert or is full. Return `taken`, `open`,
+        `acknowledged` or `full`."""
         with self._changed:
             if alert.alert_id in self._acknowledged:
                 return "acknowledged"
@@ -125,8 +127,8 @@ class AlertInbox:
         return "taken"
 
     def take(self, timeout: float | None = 0.0) -> Alert | None:
-        """Return the oldest alert; None if no alert arrived within `timeout` seconds (None: no limit) or the inbox was
-        closed."""
+        """Remove and return the oldest alert. If there is none, wait up to `timeout` seconds, or without a limit if
+        `timeout` is None; return None if no alert arrived or the inbox was closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed, timeout)
             if self._closed or not self._waiting:
@@ -211,7 +213,7 @@ class AlertCalls:
         inbox.listen(self._came)
 
     def wait_idle(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds until no callback runs or waits to run; return whether that is so."""
+        """Wait up to `timeout` seconds until no callback runs or waits to run; return whether this is the case."""
         return self._lane.wait_idle(timeout)
 
     def _came(self) -> None:
@@ -230,8 +232,8 @@ class AlertCalls:
 
 
 def dispatch(inbox: AlertInbox, on_alert: Callable[[Alert], object]) -> None:
-    """Call the callback for each alert until the inbox is closed; acknowledge each alert that was handled without an
-    exception.
+    """Call the callback for each alert of an inbox until the inbox is closed. An alert is acknowledged if its callback
+    returned without an exception.
 
     An exception of the callback is logged, and the next alert is handled as usual.
     """

@@ -1,7 +1,7 @@
 """Checks the arguments that programs pass to the SDK, and refuses a wrong argument with the name of its field.
 
-Each function returns the value in the form that the SDK uses. It raises WrongType for a value of a wrong type (a text
-instead of a list of texts, a bool instead of a number), and InvalidRequest for a value out of its range.
+Each function returns the value in the form that the SDK uses. It raises WrongType for a value of a wrong type (a string
+instead of a list of strings, a bool instead of a number), and InvalidRequest for a value out of its range.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_SECONDS = 1e9
-"""The longest duration that is accepted, about 31 years; a wait on a lock takes no more than some nine times that."""
+"""The longest duration that is accepted, in seconds: about 31 years. This is less than the longest wait that Python's
+locks accept."""
 MAX_WHOLE = 2**63 - 1
 _MAX_DEPTH = 24
 """Levels of a JSON object: more than the registry takes, and few enough that protobuf can carry them to be refused."""
@@ -30,7 +31,8 @@ C = TypeVar("C", bound="Callable[..., object] | None")
 
 
 def wrong_type(field: str, expected: str, value: object) -> NoReturn:
-    """Raise WrongType for one field."""
+    """Raise WrongType for one field; the message contains the value, and `expected`, the kind of value that is
+    needed."""
     try:
         shown = reprlib.repr(value)
     except Exception:  # the program's own __repr__ failed
@@ -40,42 +42,44 @@ def wrong_type(field: str, expected: str, value: object) -> NoReturn:
 
 
 def refuse(field: str, description: str) -> NoReturn:
-    """Raise InvalidRequest for one field."""
+    """Raise InvalidRequest for one field; `description` says what is wrong."""
     raise InvalidRequest(f"{field}: {description}", fields=(FieldError(field, description),))
 
 
 def text(field: str, value: object, *, empty: bool = True) -> str:
-    """Return text that UTF-8 can encode."""
+    """Check that a value is a string that UTF-8 can encode, and return it. With `empty` False, the empty string is
+    refused."""
     if not isinstance(value, str):
-        wrong_type(field, "text", value)
+        wrong_type(field, "a string", value)
     try:
         value.encode()
     except UnicodeEncodeError:
-        refuse(field, "has a character that UTF-8 cannot carry (half of a surrogate pair)")
+        refuse(field, "has a character that UTF-8 cannot encode (half of a surrogate pair)")
     if not value and not empty:
         refuse(field, "must not be empty")
     return value
 
 
 def optional_text(field: str, value: object) -> str | None:
-    """Return text or None."""
+    """Check that a value is None, or a string that UTF-8 can encode, and return it."""
     return None if value is None else text(field, value)
 
 
 def optional_address(field: str, value: object) -> Address | str | None:
-    """Return an Endpoint, text, or None."""
+    """Check that a value is an Endpoint, a string or None, and return it."""
     return value if isinstance(value, Address) else optional_text(field, value)
 
 
 def texts(field: str, value: object) -> tuple[str, ...]:
-    """Return a list of texts, from a list or any other iterable of texts; a single text and a mapping are refused."""
+    """Check that a value is a list (or another iterable) of strings, and return the strings as a tuple. A single string
+    and a mapping are refused."""
     if isinstance(value, str | bytes | bytearray | Mapping) or not isinstance(value, Iterable):
-        wrong_type(field, "a list of texts", value)
+        wrong_type(field, "a list of strings", value)
     return tuple(text(f"{field}[{index}]", each) for index, each in enumerate(value))
 
 
 def number(field: str, value: object, *, at_least: float = 0.0, at_most: float = math.inf) -> float:
-    """Return a finite number within its bounds."""
+    """Check that a value is a finite number from `at_least` to `at_most`, and return it as a float."""
     if not isinstance(value, Real) or isinstance(value, bool):
         wrong_type(field, "a number", value)
     try:
@@ -89,7 +93,7 @@ def number(field: str, value: object, *, at_least: float = 0.0, at_most: float =
 
 
 def whole(field: str, value: object, *, at_least: int = 0, at_most: int = MAX_WHOLE) -> int:
-    """Return a whole number within its bounds."""
+    """Check that a value is a whole number from `at_least` to `at_most`, and return it as an int."""
     if not isinstance(value, Integral) or isinstance(value, bool):
         wrong_type(field, "a whole number", value)
     converted = int(value)
@@ -98,7 +102,8 @@ def whole(field: str, value: object, *, at_least: int = 0, at_most: int = MAX_WH
 
 
 def seconds(field: str, value: object, *, positive: bool = True) -> float:
-    """Return a duration in seconds, above 0 unless `positive` is False."""
+    """Check that a value is a number of seconds above 0, and return it as a float. With `positive` False, 0 is accepted
+    too."""
     if not isinstance(value, Real) or isinstance(value, bool):
         wrong_type(field, "a number of seconds", value)
     duration = number(field, value, at_least=-math.inf, at_most=MAX_SECONDS)
@@ -108,20 +113,20 @@ def seconds(field: str, value: object, *, positive: bool = True) -> float:
 
 
 def optional_seconds(field: str, value: object, *, positive: bool = True) -> float | None:
-    """Return a duration in seconds, or None."""
+    """Check that a value is None, or a number of seconds as in `seconds`, and return it."""
     return None if value is None else seconds(field, value, positive=positive)
 
 
 def flag(field: str, value: object) -> bool:
-    """Return True or False."""
+    """Check that a value is True or False, and return it."""
     if not isinstance(value, bool):
         wrong_type(field, "True or False", value)
     return value
 
 
 def json_object(field: str, value: object) -> dict[str, Any] | None:
-    """Return a copy of a JSON object, or None. The error for a value that JSON cannot express names the path of the
-    value."""
+    """Check that a value is None, or a mapping that JSON can express, and return a copy. The error contains the path of
+    the value inside the mapping that JSON cannot express."""
     if value is None:
         return None
     if not isinstance(value, Mapping):
@@ -131,7 +136,7 @@ def json_object(field: str, value: object) -> dict[str, Any] | None:
 
 
 def amounts(field: str, value: object) -> dict[str, float] | None:
-    """Return a mapping of names to numbers that are not negative, or None."""
+    """Check that a value is None, or a mapping of names to numbers that are not negative, and return a copy."""
     if value is None:
         return None
     if not isinstance(value, Mapping):
@@ -140,7 +145,8 @@ def amounts(field: str, value: object) -> dict[str, float] | None:
 
 
 def callback(field: str, value: C, *, arguments: int = 1) -> C:
-    """Return a function or coroutine function that can be called with this many arguments, or None."""
+    """Check that a value is None, or a function or coroutine function that can be called with this number of arguments,
+    and return it."""
     if value is None:
         return value
     if not callable(value):

@@ -35,7 +35,7 @@ _log = logging.getLogger("tron_client")
 T = TypeVar("T")
 
 PATIENCE = 5.0
-"""Seconds without a word on a stream until it is said why, in the log."""
+"""Seconds without a message on a stream after which the reason is logged."""
 
 
 class AsyncRegistryClient:
@@ -58,7 +58,7 @@ class AsyncRegistryClient:
         forks.watch(self)
 
     async def close(self) -> None:
-        """Close the connection; iterators of the client end."""
+        """Close the connection; running iterators of this client end."""
         self._closed.set()
         if not self._inherited:
             await self._channel.close()
@@ -70,7 +70,7 @@ class AsyncRegistryClient:
 
     def _refuse_in_child(self) -> None:
         if self._inherited:
-            raise RuntimeError("this AsyncRegistryClient was made by the parent of this process; make one here")
+            raise RuntimeError("this AsyncRegistryClient belongs to the parent process; create a new one here")
 
     async def __aenter__(self) -> Self:
         return self
@@ -82,18 +82,18 @@ class AsyncRegistryClient:
 
     @declares()
     async def register(self, service_id: str = "", *, name: str, **declared: Unpack[Declared]) -> Service:
-        """Register a service whose heartbeats another client sends; agents register themselves. Intervals are in
-        seconds."""
+        """Register a service whose heartbeats another client sends, such as a relay; an Agent registers itself. Return
+        the service as it was registered. Intervals are in seconds."""
         return await self._do(requests.register(declare(service_id, name, **declared)))
 
     async def deregister(self, service_id: str, reason: str = "") -> None:
-        """Remove a service on purpose, without an alert. Raises ServiceNotFound."""
+        """Deregister a service; no alert is issued. Raises ServiceNotFound."""
         await self._do(requests.deregister(service_id, reason))
 
     async def release_owner(self, service_id: str) -> str:
-        """End the ownership of the id of a service that is not registered, so that any principal with a grant can
-        register it; return the former owner. Raises ServiceNotFound if the id has no owner, and InvalidRequest if the
-        service is registered."""
+        """End the ownership of the id of a service that is not registered, so that any principal with a suitable grant
+        can register the id; return the former owner. Raises ServiceNotFound if the id has no owner, and InvalidRequest
+        if the service is registered."""
         return await self._do(requests.release_owner(service_id))
 
     async def get_service(self, service_id: str) -> Service:
@@ -129,8 +129,8 @@ class AsyncRegistryClient:
         return pages.result
 
     async def promote(self, name: str, from_role: str, to_role: str) -> int:
-        """Change the role of every instance of a service name; return the number of instances. Raises ServiceNotFound
-        if there is none."""
+        """Change the role of every service that has this name and the role `from_role`; return the number of changed
+        services. Raises ServiceNotFound if there is no such service."""
         return await self._do(requests.promote(name, from_role, to_role))
 
     async def publish_event(
@@ -150,8 +150,8 @@ class AsyncRegistryClient:
         """Append an event to the event log, and return it as it was recorded. An event with a recipient is delivered as
         an alert.
 
-        If you set `alert_id`, a repeated call is the same alert for its recipients; with an empty `alert_id` the
-        registry assigns one.
+        If `alert_id` is empty, the registry assigns one. If a call is repeated with the same `alert_id`, recipients
+        treat both events as one alert.
         """
         call = requests.publish_event(
             type,
@@ -191,25 +191,26 @@ class AsyncRegistryClient:
         return await self._do(call)
 
     async def acknowledge(self, alert_id: str, recipient: str = "") -> int:
-        """Acknowledge an alert for one recipient, or for all recipients; return the number of acknowledged copies.
-        Raises AlertNotFound."""
+        """Acknowledge an alert for one recipient, or for all recipients if `recipient` is empty; return the number of
+        acknowledged copies. Raises AlertNotFound."""
         return await self._do(requests.acknowledge(alert_id, recipient))
 
     async def acknowledge_event(self, alert_id: str) -> Acknowledged:
-        """Acknowledge an alert for all recipients in the name of the operators, and the loss of the services that it
-        reports. Raises AlertNotFound."""
+        """Acknowledge an alert for all recipients, on behalf of the operators. If the alert reports that a service was
+        lost, this loss is acknowledged too. Raises AlertNotFound."""
         return await self._do(requests.acknowledge_event(alert_id))
 
     async def acknowledge_all(self, *, service_id: str = "", recipient: str = "") -> Acknowledged:
-        """Acknowledge all waiting alerts, or those about a service, or those for a recipient.
+        """Acknowledge all waiting alerts, or only those about one service, or only those for one recipient.
 
-        Without a recipient this is an acknowledgement by the operators, which also acknowledges lost services.
+        Without a recipient, the alerts are acknowledged on behalf of the operators, together with the losses of
+        services.
         """
         return await self._do(requests.acknowledge_all(service_id, recipient))
 
     async def list_gone_services(self, *, limit: int = 1000, unacknowledged: bool = False) -> tuple[GoneService, ...]:
-        """Return the services that are no longer registered, newest removal first, as far as the registry remembers
-        them.
+        """Return the services that are no longer registered, newest removal first. The registry remembers a limited
+        number.
 
         With `unacknowledged`, return only lost services whose loss no operator has acknowledged.
         """
@@ -219,7 +220,7 @@ class AsyncRegistryClient:
         """Yield a snapshot of the services (or the changes since `start_revision`), then changes as they happen.
 
         A broken stream resumes at its last revision. If the registry no longer keeps that revision, the watch yields a
-        `reset` and a new snapshot. With `reconnect=False` a broken stream raises instead.
+        `reset` and a new snapshot. With `reconnect=False`, a TronError is raised when the stream breaks.
         """
         return self._follow("registry", "WatchServices", ServiceResume(start_revision, reconnect=reconnect))
 
@@ -233,8 +234,8 @@ class AsyncRegistryClient:
         only_new: bool = False,
         reconnect: bool = True,
     ) -> AsyncIterator[Event]:
-        """Yield the events after a sequence number, then new events. A broken stream resumes. Raises RevisionCompacted
-        for a gap."""
+        """Yield the recorded events after `after_sequence`, then new events. A broken stream resumes after the last
+        received event. Raises RevisionCompacted if the event log no longer keeps the events that should follow."""
         resume = EventResume(
             after_sequence,
             recipient=recipient,

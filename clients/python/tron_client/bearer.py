@@ -1,6 +1,7 @@
-"""The bearer token of a client: from a file, which is read again once it was replaced, or from TRON_TOKEN.
+"""The bearer token of a client: from a file, which is read again after it was replaced, or from TRON_TOKEN.
 
-A token is sent only over TLS, or to this machine. Its source is the Endpoint, else the environment, else the profile.
+A token is sent only over TLS, or to this machine. It is taken from the Endpoint, else from the environment, else from
+the profile.
 """
 
 from __future__ import annotations
@@ -25,16 +26,17 @@ _log = logging.getLogger("tron_client")
 FILE_VARIABLE, VARIABLE = "TRON_TOKEN_FILE", "TRON_TOKEN"
 
 MOST_BYTES = 8192
-"""Bytes of a token."""
+"""The greatest length of a token, in bytes."""
 
 MOST_FILES = 64
-"""Files whose tokens are kept. Overflow rule: the file that was not used for the longest time is read again."""
+"""The greatest number of files whose tokens are kept in memory. Overflow rule: the token that was not used for the
+longest time is dropped, and its file is read again."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenSource:
-    """The file with a token, or the token. `named`: the argument, variable or setting that gave it, for error messages;
-    it does not count in comparisons."""
+    """Where a token comes from: the path of a file, or the token itself. `named` is the argument, environment variable
+    or setting that gave it, for error messages; comparisons ignore it."""
 
     path: str = ""
     text: str = field(default="", repr=False)
@@ -45,22 +47,24 @@ class TokenSource:
 
 
 NO_TOKEN = TokenSource()
-"""No token, whatever the environment names."""
+"""The source for a client that sends no token, even if the environment contains one."""
 
 
 def token_file(named: str, path: object) -> TokenSource:
-    """Return the source that a program names. Raises TypeError for what is no path, and ValueError for an empty one."""
+    """Return the source for a token file. `named` is the argument, environment variable or setting that gave `path`.
+    Raises TypeError if `path` is not a path, and ValueError if it is empty."""
     if isinstance(path, os.PathLike):
         path = os.fspath(path)
     if not isinstance(path, str):
         raise TypeError(f"{named}: must be the path of a file, not {type(path).__name__}")
     if not path:
-        raise ValueError(f"{named}: is empty; name a file with a token")
+        raise ValueError(f"{named}: is empty; give the path of a file with a token")
     return TokenSource(os.path.abspath(path), named=named)  # noqa: PTH100
 
 
 def of_environment(environ: Mapping[str, str]) -> TokenSource | None:
-    """Return the source that the environment names; an empty variable counts as absent. Raises ValueError for two."""
+    """Return the source that TRON_TOKEN_FILE or TRON_TOKEN gives; None if neither is set. An empty variable counts as
+    not set. Raises ValueError if both are set."""
     path, text = environ.get(FILE_VARIABLE, "").strip(), environ.get(VARIABLE, "")
     if path and text:
         raise ValueError(f"{FILE_VARIABLE} and {VARIABLE}: both are set; set one of them")
@@ -70,37 +74,37 @@ def of_environment(environ: Mapping[str, str]) -> TokenSource | None:
 
 
 def checked_token(source: TokenSource, content: bytes) -> str:
-    """Return the token in the content of a file or variable; a line break at its end is left out. Raises ValueError for
-    any other text than one word."""
+    """Return the token in the content of a file or an environment variable, without a line break at its end. Raises
+    ValueError if the content is empty, too long, or not a single word of printable ASCII characters."""
     if len(content) > MOST_BYTES:
         raise ValueError(f"{source}: is longer than {MOST_BYTES} bytes; it must contain one token")
     text = content.decode("ascii", "replace").removesuffix("\n").removesuffix("\r")
     if not text:
         raise ValueError(f"{source}: contains no token")
     if not (text.isascii() and text.isprintable() and " " not in text):
-        raise ValueError(f"{source}: must contain one token and nothing else; it has white space or other characters")
+        raise ValueError(f"{source}: must contain one token and nothing else: ASCII characters without white space")
     return text
 
 
 def require_protected(address: Address, source: TokenSource, *, tls: bool) -> None:
-    """Raise ValueError if a token would be sent in plaintext to another machine."""
+    """Raise ValueError if the token would be sent in plaintext to another machine."""
     if not tls and not address.local:
         raise ValueError(
-            f"{source.named}: a token is sent only over TLS, or to this machine, and {address} is neither; "
-            "set TRON_CA (or ca=)"
+            f"{source.named}: a token is sent only over TLS, or to this machine, but {address} is another machine "
+            "and TLS is not used; set TRON_CA (or ca=)"
         )
 
 
 class _Tokens:
-    """The tokens of files. Safe from any thread."""
+    """The tokens of files. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, tuple[FileStamp | None, str]] = OrderedDict()
 
     def read(self, source: TokenSource) -> str:
-        """Return the newest token. A file that is invalid now, but was valid before, leaves the earlier token in use,
-        with one line in the log. Raises ValueError if it never was valid."""
+        """Return the newest token of a source. If a file has become invalid, the earlier token stays in use, and a line
+        is logged. Raises ValueError if the source never was valid."""
         if source.text:
             return checked_token(source, source.text.encode())
         with self._lock:
@@ -146,11 +150,12 @@ os.register_at_fork(after_in_child=_tokens.after_fork)  # `forks` would load grp
 
 
 def read_token(source: TokenSource) -> str:
-    """Return the token of a source as it is now. Raises ValueError, which names the setting and the file."""
+    """Return the current token of a source. Raises ValueError, whose text contains the setting and the file, if there
+    is no valid token."""
     return _tokens.read(source)
 
 
 def with_token(metadata: object, source: TokenSource) -> list[tuple[str, str | bytes]]:
-    """Return the metadata of a call with the token as it is now."""
+    """Return the metadata of a call with the current token added."""
     before: list[tuple[str, str | bytes]] = list(metadata or ())  # type: ignore[call-overload]
     return [*before, ("authorization", f"Bearer {read_token(source)}")]

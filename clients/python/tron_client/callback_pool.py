@@ -1,4 +1,4 @@
-"""The threads that call the program's callbacks: a few threads for all agents of an endpoint, and one call at a time
+"""The threads that call the program's callbacks: a few threads for all agents of an Endpoint, and one call at a time
 for each agent.
 
 A call that does not return occupies its thread, and delays only the later calls of its own lane. A coroutine occupies
@@ -26,7 +26,7 @@ _IDLE = 10.0
 
 
 class CallbackPool:
-    """A pool of at most `most` threads, which are started when there is a call to make. Safe from any thread."""
+    """A pool of at most `most` threads, which are started when there is something to call. Thread-safe."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -36,7 +36,7 @@ class CallbackPool:
         self._idle = 0
 
     def submit(self, job: Callable[[], None]) -> None:
-        """Run a call in one of the threads, after the calls that already wait."""
+        """Run a job in one of the threads, after the jobs that already wait."""
         with self._changed:
             self._jobs.append(job)
             if self._idle >= len(self._jobs):
@@ -46,7 +46,7 @@ class CallbackPool:
                 threading.Thread(target=self._run, name="tron-callbacks", daemon=True).start()
 
     def after_fork(self) -> None:
-        """Drop threads and waiting calls in a forked child, because both belong to the parent process."""
+        """Drop threads and waiting jobs in a forked child, because both belong to the parent process."""
         self._changed = threading.Condition()
         self._jobs.clear()
         self._threads = self._idle = 0
@@ -74,7 +74,7 @@ class CallbackPool:
 
 
 class Lane:
-    """A sequence of calls that must not overtake one another. Safe from any thread.
+    """A queue of jobs that run one after the other, in the order in which they were added. Thread-safe.
 
     Each job receives a function, and calls it once, from any thread, when everything that the job began has ended. Then
     the next job begins.

@@ -1,4 +1,4 @@
-"""Opens channels to the registry and TRON; every channel option of the SDK is set here."""
+"""Opens gRPC channels to the registry and TRON. All channel options of the SDK are set here."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ _OF_AGENTS: Options = (
 
 
 def resolve_address(address: Address | str | None, field: str = "registry") -> Address:
-    """Return the registry's address or endpoint: the argument, else the environment's TRON_REGISTRY, else the address
-    of the profile, else loopback.
+    """Return the address or Endpoint of the registry: the argument, else the environment variable TRON_REGISTRY, else
+    the address in the profile, else 127.0.0.1:6122.
 
     Raises ValueError, with the name of the argument, the variable or the setting, for an invalid address, and for
     certificates that cannot be used.
@@ -63,8 +63,9 @@ def resolve_address(address: Address | str | None, field: str = "registry") -> A
 
 
 def resolve_monitor_address(address: Address | str | None, field: str = "address") -> Address:
-    """Return TRON's address: the argument, else the environment's TRON_MONITOR, else the address of the profile, else
-    loopback. Raises as `resolve_address` does, and also for a profile that names only a registry."""
+    """Return the address of TRON: the argument, else the environment variable TRON_MONITOR, else the address in the
+    profile, else 127.0.0.1:6123. Raises ValueError as `resolve_address` does, and also for a profile that has an
+    address only of the registry."""
     return _usable(_resolve(address, field, "TRON_MONITOR", DEFAULT_MONITOR))
 
 
@@ -83,7 +84,7 @@ def _of_profile(default: str) -> Address:
         return parse_address(default, "")
     named = profile.registry if default == DEFAULT_REGISTRY else profile.tron
     if not named and profile.registry:
-        raise ValueError(f"profiles.{profile.name}.tron: is missing; name TRON's address, or pass it as an argument")
+        raise ValueError(f"profiles.{profile.name}.tron: is missing; set TRON's address, or pass it as an argument")
     address = parse_address(named or default, "")
     files = choose(from_environment(os.environ), profile.files)
     token = of_environment(os.environ) or profile.token
@@ -110,16 +111,17 @@ def _verified_name(address: Address) -> tuple[tuple[str, str], ...]:
 
 
 def proxy_of(address: Address) -> Proxy | None:
-    """Return the proxy that the current environment names for an address; None for loopback."""
+    """Return the proxy that gRPC uses for an address, as the environment variables now say; None if gRPC connects
+    directly."""
     return grpc_proxy(address, os.environ)
 
 
 class Trust:
-    """The number of the connection that the agents of this process share; it grows each time that an agent abandons the
-    connection.
+    """The number of the connection that the agents of this process share. The number grows each time that an agent
+    abandons the connection.
 
-    All agents that share a connection move to the next one together, so that a hundred agents with a dead connection
-    open one new connection and not a hundred while the registry may be coming back.
+    All agents that share a connection move to the next one together: if a connection of a hundred agents is dead, they
+    open one new connection, and not a hundred while the registry may be coming back.
     """
 
     def __init__(self) -> None:
@@ -132,7 +134,7 @@ class Trust:
             self.generation = max(self.generation, generation + 1)
 
     def after_fork(self) -> None:
-        """Reset the connection number in a forked child, where gRPC opens connections of its own."""
+        """Replace the lock in a forked child, because another thread of the parent may hold it."""
         self._lock = threading.Lock()
 
 
@@ -146,7 +148,7 @@ class TokenInterceptor(
     grpc.StreamUnaryClientInterceptor,
     grpc.StreamStreamClientInterceptor,
 ):
-    """Adds the token, as it is at each call, to the metadata of a synchronous channel."""
+    """Adds the current token of the client to the metadata of each call on a synchronous channel."""
 
     def __init__(self, source: TokenSource) -> None:
         self._source = source
@@ -155,19 +157,19 @@ class TokenInterceptor(
         return continuation(_Details(details, with_token(details.metadata, self._source)), request)
 
     def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        """Make the call with the token."""
+        """Make the call with the token in its metadata."""
         return self._call(continuation, client_call_details, request)
 
     def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        """Make the call with the token."""
+        """Make the call with the token in its metadata."""
         return self._call(continuation, client_call_details, request)
 
     def intercept_stream_unary(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
-        """Make the call with the token."""
+        """Make the call with the token in its metadata."""
         return self._call(continuation, client_call_details, request_iterator)
 
     def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
-        """Make the call with the token."""
+        """Make the call with the token in its metadata."""
         return self._call(continuation, client_call_details, request_iterator)
 
 
@@ -179,15 +181,15 @@ class _Details(grpc.ClientCallDetails):
 
 
 def open_channel(address: Address | str) -> grpc.Channel:
-    """Return a synchronous channel for unary calls. Raises ValueError for an invalid address, and for certificates that
-    cannot be used."""
+    """Return a synchronous gRPC channel for unary calls. Raises ValueError for an invalid address, and for certificates
+    that cannot be used."""
     return _open_channel(address, ())
 
 
 def open_agent_channel(address: Address | str, generation: int) -> grpc.Channel:
-    """Return a synchronous channel for Heartbeat streams. Raises as `open_channel` does.
+    """Return a synchronous gRPC channel for Heartbeat streams. Raises ValueError as `open_channel` does.
 
-    All channels with the same address and generation share one connection, however many agents a process has.
+    All channels with the same address and `generation` share one connection, however many agents a process has.
     """
     return _open_channel(address, (*_OF_AGENTS, ("tron.connection_generation", generation)))
 
@@ -209,8 +211,8 @@ def _open_channel(address: Address | str, more: Options) -> grpc.Channel:
 
 
 def open_aio_channel(address: Address | str) -> grpc.aio.Channel:
-    """Return a channel for the running event loop, which uses renewed certificates for later calls. Raises as
-    `open_channel` does."""
+    """Return a channel of `grpc.aio` for the running event loop. After a certificate was renewed, later calls use the
+    new one. Raises ValueError as `open_channel` does."""
     require_usable(aio=True)
     where, options = _target(address)
     given = where.interceptors if isinstance(where, Endpoint) else ()
@@ -231,7 +233,8 @@ def open_aio_channel(address: Address | str) -> grpc.aio.Channel:
 
 
 def direct_options(address: Address) -> tuple[tuple[str, int], ...]:
-    """Return the channel options that bypass the proxy if the address must not use one."""
+    """Return the channel options for an address: an option that disables proxies if no proxy may be used for the
+    address, else none."""
     return (("grpc.enable_http_proxy", 0),) if proxy_of(address) is None else ()
 
 

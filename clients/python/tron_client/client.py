@@ -1,8 +1,8 @@
-"""The clients for unary calls and streams of changes that do not belong to an agent.
+"""The clients of the registry and its event log, for calls and for streams of changes that do not belong to an agent.
 
-`RegistryClient` and `AsyncRegistryClient` differ only in the grpc stack: requests.py builds the requests and reads the
-answers, watcher.py resumes the streams. Every unary call has a deadline and raises a TronError; an argument that the
-contract cannot express raises InvalidRequest before anything is sent.
+`RegistryClient` and `AsyncRegistryClient` differ only in the gRPC library that they use: requests.py builds the
+requests and reads the answers, watcher.py resumes the streams. Every unary call has a deadline, and raises a TronError
+if it fails. An argument that the contract cannot express raises InvalidRequest before anything is sent.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 class RegistryClient:
-    """A client of the registry and its event log for programs with threads. Safe from any thread; it is a context
+    """A client of the registry and its event log for programs with threads. It is thread-safe, and a context
     manager."""
 
     def __init__(self, address: Address | str | None = None, *, timeout: float = 5.0) -> None:
@@ -60,12 +60,12 @@ class RegistryClient:
         forks.watch(self)
 
     def close(self) -> None:
-        """Close the connection; iterators of the client end."""
+        """Close the connection; running iterators of this client end."""
         self._closed.set()
         self._connection.close()
 
     def after_fork(self) -> None:
-        """Use a new connection in a forked child."""
+        """Let the client open a new connection in a forked child."""
         was_closed, self._closed = self._closed.is_set(), threading.Event()
         if was_closed:
             self._closed.set()
@@ -80,18 +80,18 @@ class RegistryClient:
 
     @declares()
     def register(self, service_id: str = "", *, name: str, **declared: Unpack[Declared]) -> Service:
-        """Register a service whose heartbeats another client sends; agents register themselves. Intervals are in
-        seconds."""
+        """Register a service whose heartbeats another client sends, such as a relay; an Agent registers itself. Return
+        the service as it was registered. Intervals are in seconds."""
         return self._do(requests.register(declare(service_id, name, **declared)))
 
     def deregister(self, service_id: str, reason: str = "") -> None:
-        """Remove a service on purpose, without an alert. Raises ServiceNotFound."""
+        """Deregister a service; no alert is issued. Raises ServiceNotFound."""
         self._do(requests.deregister(service_id, reason))
 
     def release_owner(self, service_id: str) -> str:
-        """End the ownership of the id of a service that is not registered, so that any principal with a grant can
-        register it; return the former owner. Raises ServiceNotFound if the id has no owner, and InvalidRequest if the
-        service is registered."""
+        """End the ownership of the id of a service that is not registered, so that any principal with a suitable grant
+        can register the id; return the former owner. Raises ServiceNotFound if the id has no owner, and InvalidRequest
+        if the service is registered."""
         return self._do(requests.release_owner(service_id))
 
     def get_service(self, service_id: str) -> Service:
@@ -127,8 +127,8 @@ class RegistryClient:
         return pages.result
 
     def promote(self, name: str, from_role: str, to_role: str) -> int:
-        """Change the role of every instance of a service name; return the number of instances. Raises ServiceNotFound
-        if there is none."""
+        """Change the role of every service that has this name and the role `from_role`; return the number of changed
+        services. Raises ServiceNotFound if there is no such service."""
         return self._do(requests.promote(name, from_role, to_role))
 
     def publish_event(
@@ -148,8 +148,8 @@ class RegistryClient:
         """Append an event to the event log, and return it as it was recorded. An event with a recipient is delivered as
         an alert.
 
-        If you set `alert_id`, a repeated call is the same alert for its recipients; with an empty `alert_id` the
-        registry assigns one.
+        If `alert_id` is empty, the registry assigns one. If a call is repeated with the same `alert_id`, recipients
+        treat both events as one alert.
         """
         call = requests.publish_event(
             type,
@@ -189,25 +189,26 @@ class RegistryClient:
         return self._do(call)
 
     def acknowledge(self, alert_id: str, recipient: str = "") -> int:
-        """Acknowledge an alert for one recipient, or for all recipients; return the number of acknowledged copies.
-        Raises AlertNotFound."""
+        """Acknowledge an alert for one recipient, or for all recipients if `recipient` is empty; return the number of
+        acknowledged copies. Raises AlertNotFound."""
         return self._do(requests.acknowledge(alert_id, recipient))
 
     def acknowledge_event(self, alert_id: str) -> Acknowledged:
-        """Acknowledge an alert for all recipients in the name of the operators, and the loss of the services that it
-        reports. Raises AlertNotFound."""
+        """Acknowledge an alert for all recipients, on behalf of the operators. If the alert reports that a service was
+        lost, this loss is acknowledged too. Raises AlertNotFound."""
         return self._do(requests.acknowledge_event(alert_id))
 
     def acknowledge_all(self, *, service_id: str = "", recipient: str = "") -> Acknowledged:
-        """Acknowledge all waiting alerts, or those about a service, or those for a recipient.
+        """Acknowledge all waiting alerts, or only those about one service, or only those for one recipient.
 
-        Without a recipient this is an acknowledgement by the operators, which also acknowledges lost services.
+        Without a recipient, the alerts are acknowledged on behalf of the operators, together with the losses of
+        services.
         """
         return self._do(requests.acknowledge_all(service_id, recipient))
 
     def list_gone_services(self, *, limit: int = 1000, unacknowledged: bool = False) -> tuple[GoneService, ...]:
-        """Return the services that are no longer registered, newest removal first, as far as the registry remembers
-        them.
+        """Return the services that are no longer registered, newest removal first. The registry remembers a limited
+        number.
 
         With `unacknowledged`, return only lost services whose loss no operator has acknowledged.
         """
@@ -217,7 +218,7 @@ class RegistryClient:
         """Yield a snapshot of the services (or the changes since `start_revision`), then changes as they happen.
 
         A broken stream resumes at its last revision. If the registry no longer keeps that revision, the watch yields a
-        `reset` and a new snapshot. With `reconnect=False` a broken stream raises instead.
+        `reset` and a new snapshot. With `reconnect=False`, a TronError is raised when the stream breaks.
         """
         return self._follow("registry", "WatchServices", ServiceResume(start_revision, reconnect=reconnect))
 
@@ -231,8 +232,8 @@ class RegistryClient:
         only_new: bool = False,
         reconnect: bool = True,
     ) -> Iterator[Event]:
-        """Yield the events after a sequence number, then new events. A broken stream resumes. Raises RevisionCompacted
-        for a gap."""
+        """Yield the recorded events after `after_sequence`, then new events. A broken stream resumes after the last
+        received event. Raises RevisionCompacted if the event log no longer keeps the events that should follow."""
         resume = EventResume(
             after_sequence,
             recipient=recipient,
@@ -267,7 +268,7 @@ class RegistryClient:
             except grpc.RpcError as error:
                 failure = from_rpc_error(error, self._address)
             except InheritedStream:
-                failure = RegistryUnavailable("the stream was opened by the parent of this process")
+                failure = RegistryUnavailable("the stream belongs to the parent process; a forked child cannot read it")
             finally:
                 OUTAGES.end(waits)
             if self._closed.is_set() or (failure is None and not resume.reconnect):

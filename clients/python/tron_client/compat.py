@@ -1,4 +1,4 @@
-"""Replaces the heartbeat module of the legacy services: the same functions, implemented with an Agent."""
+"""Replaces the heartbeat module of the legacy services: it has the same functions, implemented with an Agent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tron_client")
 
 _PATIENCE = 5.0
-"""Seconds within which another process must have taken over, or the goodbye have gone out."""
+"""Seconds within which another process must have taken over, or the goodbye must have been sent."""
 
 _TAKE_OVER = 1.0
 """Seconds that a second start waits until it has taken over from the first; another process may have been faster."""
@@ -58,8 +58,8 @@ async def start_registry_heartbeat(
     Returns False if the registry does not answer; the agent then keeps trying. Returns False if the registration was
     refused; the log then contains the reason. The registry reads `labels["parent"]` automatically. Several services may
     run in one process; a second start with the same id replaces the first. If several processes of this machine and
-    user use one id, such as the workers of a server, one process is registered and the others wait; for these the
-    function returns True. Raises WrongType, naming the field, for an argument of a wrong type.
+    user use one id, such as the workers of a server, one process is registered and the others wait; the function
+    returns True for all of them. Raises WrongType, with the name of the field, for an argument of a wrong type.
     """
     try:
         agent = _describe(
@@ -118,8 +118,8 @@ def create_registry_heartbeat_lifespan(
 ) -> Callable[[Any], AbstractAsyncContextManager[None]]:
     """Return a lifespan for `FastAPI(lifespan=...)`: the service is registered while the application serves.
 
-    The keywords are those of `start_registry_heartbeat`. Raises WrongType as `start_registry_heartbeat` does, but
-    already when the lifespan is created.
+    The keywords are those of `start_registry_heartbeat`. Raises WrongType as `start_registry_heartbeat` does, but at
+    once, not when the application starts.
     """
     described = (service_id, name, type, role, url, arguments.texts("caps", caps))
     try:

@@ -1,5 +1,5 @@
-"""A channel with its stubs that is opened again in a forked child, and once a certificate was renewed; the clients for
-threads use it."""
+"""A gRPC channel with its stubs, for the clients with threads. It is opened again in a forked child, and after a
+certificate was renewed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Connection:
-    """One channel to one address. Safe from any thread, and from any child of the process."""
+    """One channel to one address. It can be used in any thread, and in any forked child of the process."""
 
     def __init__(self, address: Address, **stubs: Callable[[grpc.Channel], Any]) -> None:
         self._address = address
@@ -35,7 +35,8 @@ class Connection:
         forks.watch(self)
 
     def stub(self, name: str) -> Any:
-        """Return a stub of the channel. Calls on a closed connection raise ValueError."""
+        """Return the stub with this name, on a channel that uses the current certificates. If the connection is closed,
+        this method or the call raises ValueError."""
         with self._lock:
             if self._channel is None:
                 if self._closed:
@@ -46,7 +47,7 @@ class Connection:
             return self._stubs[name]
 
     def close(self) -> None:
-        """Close the channel; its calls end."""
+        """Close the channel; calls that are open on it end."""
         with self._lock:
             self._closed = True
             channels = (self._channel, self._earlier)
@@ -75,7 +76,7 @@ class Connection:
 def answers(stream: Any) -> Iterator[Any]:
     """Yield the answers of a stream, and cancel the stream when the caller stops iterating.
 
-    Raises InheritedStream in a forked child: the stream belongs to the parent process and must not be touched.
+    Raises InheritedStream in a forked child: the stream belongs to the parent process, and the child cannot use it.
     """
     depth = forks.depth()
     try:

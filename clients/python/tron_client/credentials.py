@@ -1,4 +1,5 @@
-"""The credentials with which a connection is opened: read from files, kept, and read again once a file was replaced."""
+"""The credentials with which a connection is opened. They are read from files, kept in memory, and read again after a
+file was replaced."""
 
 from __future__ import annotations
 
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tron_client")
 
 MOST = 64
-"""Sets of files whose credentials are kept; a process uses one or two. Overflow rule: the set that was not used for the
-longest time is read again when it is used."""
+"""The greatest number of sets of files whose credentials are kept; a process uses one or two. Overflow rule: the set
+that was not used for the longest time is dropped, and is read again when it is used."""
 
 
 @dataclass(slots=True)
@@ -38,17 +39,17 @@ class _Kept:
 
 
 class _Store:
-    """The credentials by their files. Safe from any thread."""
+    """The credentials by their files. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: OrderedDict[TlsFiles, _Kept] = OrderedDict()
 
     def newest(self, files: TlsFiles) -> grpc.ChannelCredentials:
-        """Return the credentials of the files as they are now; the same object as before while the content is the same.
+        """Return the current credentials of the files; the same object as before while the content is the same.
 
-        Files that are invalid now, but were valid before, leave the earlier credentials in use, with one line in the
-        log: a renewal may be half done. Raises ValueError if the files never were valid.
+        If files have become invalid, the earlier credentials stay in use, and a line is logged, because a renewal may
+        be half done. Raises ValueError if the files never were valid.
         """
         with self._lock:
             kept = self._kept.get(files)
@@ -97,10 +98,10 @@ forks.watch(_store)
 
 
 def credentials_of(address: Address) -> grpc.ChannelCredentials | None:
-    """Return the credentials with which a connection to this address is to be opened now; None means plaintext.
+    """Return the credentials with which a connection to this address must be opened now; None means plaintext.
 
-    The object changes when a file was renewed: a channel with another object is to be replaced. Raises ValueError,
-    which names the setting and the file, if a file is invalid.
+    The same object is returned until a file is renewed; a channel that was opened with another object must be replaced.
+    Raises ValueError, whose text contains the setting and the file, if a file is invalid.
     """
     if isinstance(address, Endpoint) and address.credentials is not None:
         return address.credentials
@@ -109,17 +110,18 @@ def credentials_of(address: Address) -> grpc.ChannelCredentials | None:
 
 
 Presented = tuple[object, str]
-"""What a client presents: the credentials of its connection, and the token of its calls; compared with `==`."""
+"""What a client presents to a server: the credentials of its connection, and the token of its calls; compared with
+`==`."""
 
 
 def presented_to(address: Address) -> Presented:
-    """Return what is presented to this address now; it differs once a file was renewed. Raises as `credentials_of`
-    does."""
+    """Return the credentials and the token that a client presents at this address now. The result changes when a file
+    is renewed. Raises ValueError as `credentials_of` does."""
     source = token_for(address, os.environ)
     return credentials_of(address), "" if source is None else read_token(source)
 
 
 def renews_unseen(address: Address) -> bool:
-    """Return whether the program itself provides what is presented to this address, so that `presented_to` does not
-    show when it was renewed."""
+    """Return whether the program itself provides the credentials for this address (gRPC credentials or interceptors),
+    so that `presented_to` does not show when they are renewed."""
     return isinstance(address, Endpoint) and (address.credentials is not None or bool(address.interceptors))

@@ -23,8 +23,8 @@ _DEFAULTS: dict[str, Any] = {"type": "agent", "role": "production", "caps": (), 
 
 
 def declare(service_id: str, name: str = "", **declared: Unpack[Declared]) -> service_pb2.Service:
-    """Return the part of a Service that a client declares. Raises InvalidRequest, naming the field, for a value that
-    cannot be declared, and TypeError for an unknown keyword."""
+    """Return a protobuf message Service with the values that a client declares. Raises InvalidRequest, with the name of
+    the field, for an invalid value, and TypeError for an unknown keyword."""
     for unknown in declared.keys() - _CHECKS.keys():
         raise TypeError(f"got an unexpected keyword argument {unknown!r}")
     fields: dict[str, Any] = {
@@ -37,8 +37,8 @@ def declare(service_id: str, name: str = "", **declared: Unpack[Declared]) -> se
 
 
 def declares(**defaults: object) -> Callable[[F], F]:
-    """Decorate a function that takes `**declared` so that its signature lists the keywords of a declaration and their
-    `defaults`, for help() and editors."""
+    """Decorate a function that accepts `**declared`, so that help() and editors show the keywords of a declaration with
+    their defaults; `defaults` overrides some of these defaults."""
 
     def show(function: F) -> F:
         signature = inspect.signature(function)
@@ -89,4 +89,4 @@ _SPECIAL: dict[str, Callable[[str, Any], Any]] = {
     "refused_children": arguments.texts,
 }
 _CHECKS = {field: _SPECIAL.get(field, arguments.text) for field in Declared.__annotations__}
-"""How each keyword becomes a field of the message; text unless it is special."""
+"""For each keyword, the function that checks its value and converts it to a field of the message."""

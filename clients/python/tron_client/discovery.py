@@ -1,4 +1,5 @@
-"""Finds the address of TRON from the registry, where TRON registers itself like any other service. Decisions only."""
+"""Finds the address of TRON from the registry, where TRON registers itself like any other service. This module does no
+I/O."""
 
 from __future__ import annotations
 
@@ -7,19 +8,21 @@ from urllib.parse import urlsplit
 from tron_client.address import Address, is_local, parse_address
 
 MONITOR_SERVICE_ID = "tron-heartbeat-monitor"
-"""Under this id TRON registers itself."""
+"""The service id under which TRON registers itself."""
 
 _EVERYWHERE = frozenset({"0.0.0.0", "::", ""})
 
 
 class Unreachable(ValueError):
-    """The registry knows TRON, but this client cannot use TRON's URL; the text explains why."""
+    """TRON is registered, but this client cannot use TRON's URL; the text explains why."""
 
 
 def monitor_address(url: str, registry: Address) -> Address:
-    """Return TRON's address, from TRON's `url` and from the address at which the registry was reached.
+    """Return TRON's address. `url` is the URL with which TRON registered itself; `registry` is the address at which the
+    registry was reached.
 
-    A TRON that listens on every interface is assumed to be on the host of the registry. Raises Unreachable.
+    If TRON listens on every interface, it is assumed to be on the host of the registry. Raises Unreachable if the URL
+    is not valid, or if TRON can be reached only from its own machine.
     """
     try:
         parts = urlsplit(url)
@@ -27,14 +30,12 @@ def monitor_address(url: str, registry: Address) -> Address:
     except ValueError:
         host, port = "", None
     if port is None:
-        raise Unreachable(f"TRON is registered with the url {url!r}, which names no host and port")
+        raise Unreachable(f"TRON is registered with the url {url!r}, which does not have a host and a port")
     if host in _EVERYWHERE:
         hosts = [each for each, _ in registry.endpoints]
         host = "127.0.0.1" if registry.local or not hosts else hosts[0]
     elif is_local(host) and not registry.local:
-        raise Unreachable(
-            f"TRON listens on {host}:{port} of its own machine only, so that it cannot be reached from here"
-        )
+        raise Unreachable(f"TRON listens only on {host}:{port} of its own machine, so it cannot be reached from here")
     try:
         return parse_address(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", "url")
     except ValueError as error:

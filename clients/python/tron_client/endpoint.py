@@ -1,4 +1,5 @@
-"""Describes how to reach a server: an Endpoint is accepted wherever an address of the registry or of TRON is."""
+"""Describes how to reach a server. An Endpoint can be passed wherever the SDK accepts an address of the registry or of
+TRON."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ CALLBACK_THREADS = 8
 
 
 class Endpoint(Address):
-    """The addresses of one server, with credentials, interceptors and options. Agents of a process with equal endpoints
+    """The addresses of one server, with credentials, interceptors and options. Agents of a process with equal Endpoints
     share a stream."""
 
     __slots__ = (
@@ -64,23 +65,28 @@ class Endpoint(Address):
     ) -> None:
         """Describe a server.
 
-        `addresses`: one address, or several IP addresses of one family with their ports, which are tried in order.
-        `ca`: the PEM file (a path, or its content as bytes) with the CA that signed the server's certificate.
-        `cert` and `key`: the certificate of this client and its key, for a server that requires one. Any of the three
-        means TLS; what is missing comes from TRON_CA, TRON_CERT and TRON_KEY, and a replaced file is used for the next
-        connection. `server_name`: the name that the server's certificate must have, for several hosts, and for a host
-        that is reached by another name. `plaintext`: never TLS, whatever the environment names. `token_file`: a
-        file with the token of this client, else that of TRON_TOKEN_FILE or TRON_TOKEN; it is sent only over TLS or to
-        this machine, and a replaced file is used for the next call. `credentials`:
-        credentials of gRPC in place of all these. `interceptors`: client interceptors of `grpc`, of `grpc.aio`, or of
-        both; each client uses those of its own kind. `agents_per_stream`: with more agents in a process, the SDK opens
-        another stream. `callback_threads`: how many callbacks of these agents may run at the same time. Raises
+        `addresses` is one address, or several IP addresses of one family with their ports, which are tried in order.
+
+        `ca` is the PEM file (a path, or its content as bytes) with the CA that signed the server's certificate. `cert`
+        and `key` are the certificate of this client and its key, for a server that requires one. If any of the three is
+        given, TLS is used; what is missing is taken from TRON_CA, TRON_CERT and TRON_KEY. After a file was replaced,
+        the next connection uses the new one. The files are read when a client or an agent is created. `server_name` is
+        the name that the server's certificate must have; it is needed for several hosts, and for a host that is reached
+        by another name. With `plaintext`, TLS is never used, even if the environment contains certificates.
+
+        `token_file` is a file with the token of this client; without it, TRON_TOKEN_FILE or TRON_TOKEN is used. The
+        token is sent only over TLS or to this machine; after the file was replaced, the next call uses the new token.
+        `credentials` are gRPC credentials that are used instead of all these. `interceptors` are client interceptors of
+        `grpc`, of `grpc.aio`, or of both; each client uses those of its own kind.
+
+        `agents_per_stream` is the number of agents of this process that share a stream before the SDK opens another
+        one. `callback_threads` is the number of callbacks of these agents that may run at the same time. Raises
         ValueError for an invalid address or options that exclude each other, InvalidRequest for a number below 1, and
-        TypeError for invalid credentials, files or interceptors. The files are read when a client or agent is created.
+        TypeError for invalid credentials, files or interceptors.
         """
         given = (addresses,) if isinstance(addresses, str) else tuple(addresses)
         if not given:
-            raise ValueError("addresses: is empty; name at least one, such as " + DEFAULT_REGISTRY)
+            raise ValueError("addresses: is empty; give at least one, such as " + DEFAULT_REGISTRY)
         found = [parse_address(each, "addresses") for each in given]
         text, endpoints = found[0].text, found[0].endpoints
         if len(found) > 1:
@@ -89,7 +95,7 @@ class Endpoint(Address):
             raise TypeError("credentials: must be grpc.ChannelCredentials, not " + type(credentials).__name__)
         for each in interceptors:
             if not isinstance(each, (*SYNC, grpc.aio.ClientInterceptor)):
-                raise TypeError(f"interceptors: {type(each).__name__} is no client interceptor of grpc or grpc.aio")
+                raise TypeError(f"interceptors: {type(each).__name__} is not a client interceptor of grpc or grpc.aio")
         files = _absolute(from_arguments(ca, cert, key, server_name))
         if plaintext and (files != NO_FILES or credentials is not None):
             raise ValueError("plaintext: cannot be combined with ca, cert, key, server_name or credentials")
@@ -106,7 +112,8 @@ class Endpoint(Address):
 
     @classmethod
     def with_files(cls, address: Address, files: TlsFiles, token: TokenSource | None = None) -> Endpoint:
-        """Return an endpoint with the address, and with these files and this token instead of arguments."""
+        """Return an Endpoint with this address, these certificates and this token; with None, the environment or the
+        profile gives the token."""
         endpoint = cls(address.text)
         object.__setattr__(endpoint, "endpoints", address.endpoints)
         object.__setattr__(endpoint, "_files", files)
@@ -114,8 +121,8 @@ class Endpoint(Address):
         return endpoint
 
     def elsewhere(self, address: Address) -> Endpoint:
-        """Return the endpoint of another server of the same system: with the same certificates, and, on the same hosts,
-        the same credentials and interceptors."""
+        """Return an Endpoint for another server of the same system, at `address`. It has the same certificates; it has
+        the same token, credentials and interceptors only if that server is on the same hosts."""
         same_hosts = _hosts(address) <= _hosts(self)
         endpoint = Endpoint.with_files(address, self._files)
         object.__setattr__(endpoint, "_plaintext", self._plaintext)
@@ -128,22 +135,23 @@ class Endpoint(Address):
 
     @property
     def files(self) -> TlsFiles:
-        """The certificates that were given; without any, those of the environment are used."""
+        """The certificates that were given with the Endpoint; if there are none, those of the environment are used."""
         return self._files
 
     @property
     def plaintext(self) -> bool:
-        """Whether connections are plaintext, whatever the environment names."""
+        """Whether connections are plaintext, even if the environment contains certificates."""
         return self._plaintext
 
     @property
     def token(self) -> TokenSource | None:
-        """The source of the token; None: as the environment says."""
+        """The source of the token that was given with the Endpoint; if it is None, the environment or the profile gives
+        the token."""
         return self._token
 
     @property
     def own_credentials(self) -> bool:
-        """Whether credentials of gRPC were given."""
+        """Whether the program gave gRPC credentials."""
         return self.credentials is not None
 
     def __eq__(self, other: object) -> bool:
@@ -171,7 +179,7 @@ SYNC = (
     grpc.StreamUnaryClientInterceptor,
     grpc.StreamStreamClientInterceptor,
 )
-"""The kinds of interceptors that a synchronous channel takes."""
+"""The kinds of interceptors that a synchronous channel accepts."""
 
 
 def _absolute(files: TlsFiles) -> TlsFiles:
@@ -189,7 +197,7 @@ def _together(addresses: list[Address]) -> tuple[str, tuple[tuple[str, int], ...
     families = {_family(host) for host, _ in endpoints} if all(each.endpoints for each in addresses) else {""}
     if len(families) > 1 or "" in families:
         raise ValueError(
-            "addresses: several must be IP addresses of one family, such as 10.0.0.1:6122 and 10.0.0.2:6122"
+            "addresses: several addresses must be IP addresses of one family, such as 10.0.0.1:6122 and 10.0.0.2:6122"
         )
     (family,) = families
     hosts = (f"[{host}]:{port}" if family == "ipv6" else f"{host}:{port}" for host, port in endpoints)

@@ -1,8 +1,8 @@
 """Handles forked children: threads, streams and connections of the SDK stay with the parent process.
 
-Every object that holds one of these is registered here, and its `after_fork` ends the object in the child, or opens it
-anew at its next use. `after_fork` must not take a lock, because the thread that held the lock does not exist in the
-child.
+Every object that has threads, streams or connections is registered here. In a forked child, its `after_fork` ends the
+object, or lets it open new ones at its next use. `after_fork` must not take a lock, because the thread that held the
+lock does not exist in the child.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ class Watcher(Protocol):
     """An object of the SDK that holds threads, locks or connections."""
 
     def after_fork(self) -> None:
-        """Prepare the object for use in the child: create new locks, drop threads, and `keep` objects of grpc."""
+        """Prepare the object for use in the child: create new locks, drop threads, and pass objects of grpc to
+        `keep`."""
 
 
 class _Forks:
@@ -45,7 +46,7 @@ _forks = _Forks()
 
 
 def watch(watcher: Watcher) -> None:
-    """Call `after_fork` of an object in each child that is forked while the object lives."""
+    """Call `after_fork` of an object in each child that is forked while the object exists."""
     _forks.watchers.add(watcher)
 
 
@@ -55,16 +56,16 @@ def depth() -> int:
 
 
 def keep(*theirs: object) -> None:
-    """Keep a reference to an object of grpc that the parent process created: destroying it would wait for threads that
-    do not exist here."""
+    """Keep references to objects of grpc that the parent process created, because destroying one would wait for threads
+    that do not exist in this child."""
     _forks.kept.extend(theirs)
 
 
 def connecting() -> None:
-    """Check that this process may open a channel, before it does.
+    """Check whether this process may open a channel; call this before a channel is opened.
 
-    Raises RuntimeError in a process that was patched in a way that gRPC cannot work with, and in a child of a process
-    that had a channel, if gRPC is configured not to support forks: gRPC would end such a child without a message.
+    Raises RuntimeError if gevent or eventlet has patched this process so that gRPC cannot work, and in a forked child
+    whose parent had a channel, if GRPC_ENABLE_FORK_SUPPORT is off: gRPC would end such a child without a message.
     """
     require_usable()
     if _forks.connected_before and os.environ.get("GRPC_ENABLE_FORK_SUPPORT", "").strip().lower() in _OFF:

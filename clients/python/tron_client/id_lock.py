@@ -1,8 +1,8 @@
 """Decides which process of this machine holds a service id, by two kernel locks on files in a directory of the user.
 
 One process at a time holds the id lock. All processes that wait for the id share the presence lock, so that a holder
-that leaves knows whether another process will take over. The kernel releases both locks when a process dies, however it
-dies.
+that leaves knows whether another process will take over. The kernel releases both locks when a process dies, even if it
+is killed.
 """
 
 from __future__ import annotations
@@ -30,13 +30,12 @@ class LockUnavailable(OSError):
 
 
 def runtime_directory() -> Path:
-    """Return the directory of this user for locks, and create it if necessary.
+    """Return the directory for the locks of this user, and create it if necessary.
 
-    Raises LockUnavailable if another user could write to the directory, because that user may have created it as a
-    trap.
+    Raises LockUnavailable if another user could write to the directory: that user could then place harmful files there.
     """
     if fcntl is None:
-        raise LockUnavailable("this system has no flock")
+        raise LockUnavailable("this system has no file locks (flock)")
     path = Path(tempfile.gettempdir()) / f"tron-{os.geteuid()}"
     try:
         with contextlib.suppress(FileExistsError):
@@ -54,7 +53,7 @@ def runtime_directory() -> Path:
 
 
 class IdLock:
-    """The claim of one process to one service id at one registry. Not safe from several threads at a time.
+    """The locks with which one process claims a service id at one registry. Not thread-safe.
 
     A forked child closes inherited locks without unlocking them, because they belong to the parent process.
     """
@@ -70,40 +69,40 @@ class IdLock:
 
     @property
     def held(self) -> bool:
-        """Whether this process holds the id."""
+        """Whether this process holds the service id."""
         return self._id is not None
 
     def acquire(self) -> bool:
-        """Take the id if no other process holds it; return whether this process holds it now. Raises
+        """Take the service id if no other process holds it; return whether this process holds it now. Raises
         LockUnavailable."""
         if self._id is None:
             self._id = self._take("id", exclusive=True)
         return self._id is not None
 
     def release(self) -> None:
-        """Release the id."""
+        """Release the service id, so that another process can take it."""
         self._unlock(self._id)
         self._id = None
 
     def wait_in_line(self) -> None:
-        """Register this process as waiting for the id. Raises LockUnavailable."""
+        """Register this process as waiting for the service id. Raises LockUnavailable."""
         if self._presence is None:
             self._presence = self._take("presence", exclusive=False)
 
     def leave_line(self) -> None:
-        """Stop waiting for the id."""
+        """Register that this process no longer waits for the service id."""
         self._unlock(self._presence)
         self._presence = None
 
     def someone_waits(self) -> bool:
-        """Return whether another process waits for the id. Raises LockUnavailable."""
+        """Return whether another process waits for the service id. Raises LockUnavailable."""
         alone = self._take("presence", exclusive=True)
         self._unlock(alone)
         return alone is None
 
     def say_superseded(self, incarnation: int) -> None:
-        """Record, for waiting processes, that a process without this lock took over the id, so that they are superseded
-        too."""
+        """Record that a process without these locks, for example on another machine, took over the service id as this
+        incarnation. The waiting processes then count as superseded too."""
         if self._id is not None:
             told = {"superseded_at": self._now(), "incarnation": incarnation}
             with contextlib.suppress(OSError):
@@ -111,7 +110,8 @@ class IdLock:
                 os.pwrite(self._id, json.dumps(told).encode(), 0)
 
     def superseded_by(self) -> int | None:
-        """Return the incarnation that superseded the holder while this process waited; None if none did."""
+        """Return the incarnation that superseded an earlier holder while this process waited; None if there was
+        none."""
         if self._id is None:
             return None
         try:
@@ -128,7 +128,7 @@ class IdLock:
                     os.utime(descriptor)
 
     def close(self) -> None:
-        """Release everything; in a forked child, leave the locks to the parent process."""
+        """Release the service id and stop waiting; in a forked child, leave the locks to the parent process."""
         self.release()
         self.leave_line()
 

@@ -24,10 +24,10 @@ class Leaver(Protocol):
     """An object that can send a goodbye."""
 
     def say_goodbye(self, reason: str) -> None:
-        """Begin to leave."""
+        """Begin to leave: send a goodbye with this reason, without waiting for its end."""
 
     def join(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds for the end; return whether the object has left."""
+        """Wait up to `timeout` seconds until the object has left; return whether it has."""
 
 
 _running: weakref.WeakSet[Leaver] = weakref.WeakSet()
@@ -35,7 +35,7 @@ _arranged_in = 0
 
 
 def expect(leaver: Leaver) -> None:
-    """Send a goodbye for this object when the process exits, unless it has left before."""
+    """Make this object send a goodbye when the process exits, unless it has left before."""
     global _arranged_in
     _running.add(leaver)
     if _arranged_in != os.getpid():
@@ -46,12 +46,12 @@ def expect(leaver: Leaver) -> None:
 
 
 def left(leaver: Leaver) -> None:
-    """Record that this object has left."""
+    """Record that this object has left, so that it sends no goodbye when the process exits."""
     _running.discard(leaver)
 
 
 def leave(reason: str = "the process exits") -> None:
-    """Send all goodbyes that have not been sent."""
+    """Send the goodbyes of all objects that have not left, and wait up to `PATIENCE` seconds until they have left."""
     leavers = tuple(_running)
     for each in leavers:
         each.say_goodbye(reason)

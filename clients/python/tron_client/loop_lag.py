@@ -1,5 +1,5 @@
-"""Measures how late the program's event loop runs: heartbeats come from a thread, so a hung loop must be reported
-explicitly."""
+"""Measures how late the program's event loop runs. Heartbeats are sent by a thread even if the loop hangs, so a hung
+loop is visible only in this measurement."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class LoopLag:
-    """Posts a timestamp into the loop and measures how long the loop takes to handle it. Safe from any thread."""
+    """Posts a timestamp to the event loop, and measures how long the loop takes to handle it. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -21,7 +21,7 @@ class LoopLag:
         self._lag: float | None = None
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Measure this loop from now on."""
+        """Measure this event loop from now on."""
         with self._lock:
             self._loop, self._posted, self._lag = loop, None, None
 
@@ -30,8 +30,9 @@ class LoopLag:
         self._lock, self._loop, self._posted, self._lag = threading.Lock(), None, None, None
 
     def measure(self) -> float | None:
-        """Return the delay of the last timestamp, or the age of one that has not been handled yet, in seconds; None
-        without a loop. Post the next timestamp."""
+        """Return by how many seconds the event loop is late, and post the next timestamp. The result is the delay with
+        which the loop handled the last timestamp, or the age of a timestamp that it has not handled yet; None if no
+        loop is attached or nothing was measured yet."""
         now = time.monotonic()
         with self._lock:
             loop = self._loop

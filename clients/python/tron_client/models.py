@@ -30,7 +30,8 @@ def _to_dict(value: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Maintenance:
-    """An operator's order to hold the alerts about a service; with `until` None it lasts until an operator ends it."""
+    """A period in which an operator holds back the alerts about a service. If `until` is None, it lasts until an
+    operator ends it."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -38,7 +39,7 @@ class Maintenance:
 
     @classmethod
     def from_proto(cls, pb: service_pb2.Maintenance) -> Maintenance:
-        """Return the value of a grid.registry.v1.Maintenance."""
+        """Return the Maintenance in a protobuf message grid.registry.v1.Maintenance."""
         return cls(
             since=wire.moment(pb.since) if pb.HasField("since") else None,
             until=wire.moment(pb.until) if pb.HasField("until") else None,
@@ -46,7 +47,7 @@ class Maintenance:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON object with the names of the fields; times are RFC 3339 texts."""
+        """Return the fields by name, as a JSON object; times are strings in RFC 3339 format."""
         return _to_dict(self)
 
 
@@ -71,7 +72,8 @@ class Service:
     reconnect_grace: float | None = None
     stall_after: float | None = None
     refused_children: tuple[str, ...] = ()
-    """The ids of services of other owners that may not name this one as their parent."""
+    """Services of other owners may not declare this service as their parent if their id is in this list. An entry that
+    ends with `*` matches every id with that prefix."""
     incarnation: int = 0
     registered_at: datetime | None = None
     last_heartbeat_at: datetime | None = None
@@ -91,11 +93,12 @@ class Service:
     """The cause of the verdict: DISCONNECTED, SILENT or STALLED; empty while the service is alive."""
     liveness_since: datetime | None = None
     maintenance: Maintenance | None = None
-    """The maintenance in which an operator holds the alerts about the service; None without one."""
+    """The maintenance of this service, in which an operator holds back the alerts about it; None without
+    maintenance."""
 
     @classmethod
     def from_proto(cls, pb: service_pb2.Service) -> Service:
-        """Return the value of a grid.registry.v1.Service."""
+        """Return the Service in a protobuf message grid.registry.v1.Service."""
         return cls(
             service_id=pb.service_id,
             name=pb.name,
@@ -132,7 +135,7 @@ class Service:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON object with the names of the fields; times are RFC 3339 texts."""
+        """Return the fields by name, as a JSON object; times are strings in RFC 3339 format."""
         return _to_dict(self)
 
 
@@ -156,13 +159,13 @@ class Event:
     message: str = ""
     details: dict[str, Any] = field(default_factory=dict)
     published_by: str = ""
-    """The principal that published it, as the registry authenticated it; empty for events of TRON."""
+    """The principal that published the event, as the registry authenticated it; empty for events of TRON."""
     via: str = ""
-    """The relay that published it for that principal."""
+    """The relay that published the event for that principal; empty if there was no relay."""
 
     @classmethod
     def from_proto(cls, pb: event_pb2.Event) -> Event:
-        """Return the value of a grid.events.v1.Event."""
+        """Return the Event in a protobuf message grid.events.v1.Event."""
         return cls(
             sequence=pb.sequence,
             alert_id=pb.alert_id,
@@ -183,7 +186,8 @@ class Event:
         )
 
     def to_proto(self) -> event_pb2.Event:
-        """Return the grid.events.v1.Event of this value. Raises InvalidRequest for an unknown severity or cause."""
+        """Return this event as a protobuf message grid.events.v1.Event. Raises InvalidRequest for an unknown severity
+        or cause."""
         return event_pb2.Event(
             sequence=self.sequence,
             alert_id=self.alert_id,
@@ -204,7 +208,7 @@ class Event:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON object with the names of the fields; times are RFC 3339 texts."""
+        """Return the fields by name, as a JSON object; times are strings in RFC 3339 format."""
         return _to_dict(self)
 
 
@@ -212,9 +216,9 @@ class Event:
 class ServiceChange:
     """One step of a watch.
 
-    `upserted` carries the new state of a service, `removed` the id of a removed service. `snapshot_complete`: the
-    services before this step are the whole snapshot, and live changes follow. `reset`: discard all services, because a
-    new snapshot follows.
+    `upserted` carries the new state of a service, `removed` the id of a removed service. `snapshot_complete` means that
+    the services before this step are the whole snapshot, and that live changes follow. `reset` means that all services
+    received so far must be discarded, because a new snapshot follows.
     """
 
     revision: int
@@ -223,24 +227,26 @@ class ServiceChange:
     service_id: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON object with the names of the fields."""
+        """Return the fields by name, as a JSON object; the service is a JSON object too."""
         return _to_dict(self) | {"service": None if self.service is None else self.service.to_dict()}
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceList:
-    """A list of services, and the revision at which it is accurate: a watch from that revision misses no change."""
+    """A list of services, and the revision at which it is accurate: a watch that starts at this revision misses no
+    change."""
 
     services: tuple[Service, ...]
     revision: int
     observed_at: datetime | None = None
-    """The registry's time of the answer, to compute ages from; None from a registry that does not send it."""
+    """The time of the answer on the registry's clock, from which ages can be computed; None if the registry does not
+    send it."""
 
 
 @dataclass(frozen=True, slots=True)
 class GoneService:
-    """A service that is no longer registered. `lost`: TRON deregistered the service because it was down; with False,
-    the service left on purpose."""
+    """A service that is no longer registered. If `lost` is True, TRON deregistered the service because it was down; if
+    it is False, the service left on purpose."""
 
     service_id: str
     name: str = ""
@@ -260,7 +266,7 @@ class GoneService:
 
     @classmethod
     def from_proto(cls, pb: registry_service_pb2.GoneService) -> GoneService:
-        """Return the value of a grid.registry.v1.GoneService."""
+        """Return the GoneService in a protobuf message grid.registry.v1.GoneService."""
         return cls(
             service_id=pb.service_id,
             name=pb.name,
@@ -277,13 +283,13 @@ class GoneService:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON object with the names of the fields; times are RFC 3339 texts."""
+        """Return the fields by name, as a JSON object; times are strings in RFC 3339 format."""
         return _to_dict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """The result of an acknowledgement: how many waiting copies of alerts, and how many lost services, it
+    """The result of an acknowledgement: how many waiting copies of alerts, and the losses of how many services, were
     acknowledged."""
 
     copies: int = 0
@@ -292,12 +298,12 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """One page of the event log. `next_after_sequence` is 0 if this was the last page; the first and last sequence are
-    those of the events that are kept."""
+    """One page of the event log. Pass `next_after_sequence` as `after_sequence` to get the next page; it is 0 after the
+    last page. `first_sequence` and `last_sequence` are those of the oldest and newest event that the registry keeps."""
 
     events: tuple[Event, ...]
     next_after_sequence: int
     first_sequence: int
     last_sequence: int
     observed_at: datetime | None = None
-    """The registry's time of the answer, to compute ages from."""
+    """The time of the answer on the registry's clock, from which ages can be computed."""

@@ -1,7 +1,7 @@
 """Finds out why streams cannot be opened, in one thread per process that runs only while a stream waits.
 
-gRPC waits for a connection silently. This module checks each address for which a stream has waited for long, and checks
-it again at intervals.
+gRPC waits for a connection silently. So if a stream has waited for long, this module checks what is at its address, and
+checks it again at intervals.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tron_client")
 
 AGAIN = 30.0
-"""Seconds between two looks at one address."""
+"""Seconds between two checks of one address."""
 
 SHARED = 2.0
-"""Seconds for which others who are about to look at the same address hear this answer instead."""
+"""A check also counts for other streams whose own check of the same address is due within this many seconds."""
 
 
 @dataclass(slots=True)
@@ -39,8 +39,8 @@ class _Wait:
 
 
 class Outages:
-    """The streams that wait, and the address for which each waits. Bounded by the streams of the process. Safe from any
-    thread."""
+    """The streams that wait for a connection, and the address of each; at most all streams of the process.
+    Thread-safe."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -49,11 +49,11 @@ class Outages:
         self._thread: threading.Thread | None = None
 
     def begin(self, address: Address, tell: Callable[[Answer], None], after: float) -> int:
-        """Record that a stream waits for `address`; after `after` seconds, and then every `AGAIN` seconds, call `tell`
-        with the result of a check.
+        """Record that a stream waits for a connection to `address`. After `after` seconds, and then every `AGAIN`
+        seconds, the address is checked, and `tell` is called with the result in a thread of the SDK.
 
-        The checks end once a gRPC server is there, because the stream then waits for an answer and not for a
-        connection. `tell` is called in a thread of the SDK. Returns the number with which `end` ends the wait.
+        The checks end once a gRPC server answers, because the stream then waits for an answer and not for a connection.
+        Returns a number, which must be passed to `end`.
         """
         with self._changed:
             number = next(self._numbers)
@@ -68,7 +68,7 @@ class Outages:
         return number
 
     def end(self, number: int) -> None:
-        """End a wait; do nothing if it has ended before."""
+        """End the wait with this number; do nothing if it has ended already."""
         with self._changed:
             self._waits.pop(number, None)
 

@@ -61,5 +61,5 @@ def test_a_catalogue_means_nothing_without_a_demo(tmp_path: Path) -> None:
 
 def test_an_address_that_is_none_is_said(nowhere: str) -> None:
     done = tron("demo", "--registry", "nonsense")
-    said = "tron: --registry: 'nonsense' names no port; write nonsense:6122\n"
+    said = "tron: --registry: 'nonsense' has no port; write nonsense:6122\n"
     assert (done.returncode, done.stderr) == (2, said)

@@ -43,11 +43,11 @@ def test_what_grpc_can_dial_is_an_address(text: str, endpoints: tuple[tuple[str,
         ("tcp://", "has a scheme; write host:port, such as 127.0.0.1:6122"),
         ("", "is empty; write host:port"),
         (" \t\n", "is empty; write host:port"),
-        (":6122", "names no host"),
-        ("[]:6122", "names no host"),
-        ("127.0.0.1", "names no port; write 127.0.0.1:6122"),
-        ("127.0.0.1:", "names no port; write 127.0.0.1:6122"),
-        ("[::1]", "names no port; write [::1]:6122"),
+        (":6122", "has no host"),
+        ("[]:6122", "has no host"),
+        ("127.0.0.1", "has no port; write 127.0.0.1:6122"),
+        ("127.0.0.1:", "has no port; write 127.0.0.1:6122"),
+        ("[::1]", "has no port; write [::1]:6122"),
         ("127.0.0.1:0", "must be a number from 1 to 65535"),
         ("127.0.0.1:65536", "must be a number from 1 to 65535"),
         ("127.0.0.1:-1", "must be a number from 1 to 65535"),
@@ -65,8 +65,8 @@ def test_what_grpc_can_dial_is_an_address(text: str, endpoints: tuple[tuple[str,
         ("a:b:c", "has more than one colon"),
         ("[::1:6122", "is not [IPv6 address]:port"),
         ("[::1]6122", "is not [IPv6 address]:port"),
-        ("unix:", "names no socket"),
-        ("ipv4:10.0.0.1", "names no port"),
+        ("unix:", "has no path of a socket"),
+        ("ipv4:10.0.0.1", "has no port"),
     ],
 )
 def test_what_is_no_address_is_refused_with_what_to_write_instead(text: str, said: str) -> None:
@@ -77,7 +77,7 @@ def test_what_is_no_address_is_refused_with_what_to_write_instead(text: str, sai
 
 @pytest.mark.parametrize("value", [6122, b"127.0.0.1:6122", ("127.0.0.1", 6122)])
 def test_an_address_is_text(value: object) -> None:
-    with pytest.raises(ValueError, match="registry: must be text"):
+    with pytest.raises(ValueError, match="registry: must be a string"):
         parse_address(value, "registry")
 
 
@@ -120,7 +120,7 @@ def test_every_client_refuses_what_is_no_address_at_once(monkeypatch: pytest.Mon
     with pytest.raises(ValueError, match=r"^registry: 'http://127.0.0.1:6121' has a scheme"):
         Agent("a", registry="http://127.0.0.1:6121")
     for client in (RegistryClient, MonitorClient, AsyncRegistryClient):
-        with pytest.raises(ValueError, match=r"^address: ':1' names no host"):
+        with pytest.raises(ValueError, match=r"^address: ':1' has no host"):
             client(":1")
     monkeypatch.setenv("TRON_REGISTRY", "http://127.0.0.1:6121")
     with pytest.raises(ValueError, match=r"^TRON_REGISTRY: 'http://127.0.0.1:6121' has a scheme"):

@@ -28,12 +28,12 @@ def test_the_url_of_tron_leads_to_it_from_where_the_registry_was_reached(url: st
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("", "names no host and port"),
-        ("grpc://host", "names no host and port"),
-        ("grpc://host:99999", "names no host and port"),
-        ("grpc://[::1:1", "names no host and port"),
-        ("grpc://127.0.0.1:6123", "of its own machine only"),
-        ("grpc://[::1]:6123", "of its own machine only"),
+        ("", "does not have a host and a port"),
+        ("grpc://host", "does not have a host and a port"),
+        ("grpc://host:99999", "does not have a host and a port"),
+        ("grpc://[::1:1", "does not have a host and a port"),
+        ("grpc://127.0.0.1:6123", "of its own machine, so"),
+        ("grpc://[::1]:6123", "of its own machine, so"),
     ],
 )
 def test_a_url_that_leads_nowhere_is_said(url: str, said: str) -> None:

@@ -69,7 +69,7 @@ def test_one_address_is_as_elsewhere_and_several_are_one_target(addresses: Any, 
     [
         ([], "addresses: is empty"),
         ("http://a:1", "addresses: 'http://a:1' has a scheme"),
-        (["a:1", "b"], "addresses: 'b' names no port"),
+        (["a:1", "b"], "addresses: 'b' has no port"),
         (["a.example:1", "b.example:1"], "IP addresses of one family"),
         (["10.0.0.1:1", "[::1]:1"], "IP addresses of one family"),
         (["10.0.0.1:1", "unix:/x"], "IP addresses of one family"),

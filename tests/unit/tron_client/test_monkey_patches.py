@@ -81,13 +81,13 @@ def test_gevent_without_a_word_to_grpc_is_refused_with_what_to_do(registry: Cann
 def test_gevent_that_patches_after_the_import_is_refused_with_what_to_do(registry: Canned, init: str, use: str) -> None:
     done = run(registry, IMPORT + "Agent, RegistryClient\n" + GEVENT + init + use)
     assert done.returncode == 1
-    assert "gevent.monkey.patch_all() first of all" in done.stderr
+    assert "gevent.monkey.patch_all() before any other import" in done.stderr
 
 
 def test_an_agent_that_was_made_before_gevent_patched_is_refused(registry: Canned) -> None:
     done = run(registry, IMPORT + "agent = Agent('a')\n" + GEVENT + INIT + "agent.start()\n")
     assert done.returncode == 1
-    assert "gevent.monkey.patch_all() first of all" in done.stderr
+    assert "gevent.monkey.patch_all() before any other import" in done.stderr
 
 
 @pytest.mark.parametrize("order", [EVENTLET.format("") + IMPORT, IMPORT + "Agent\n" + EVENTLET.format("")])
