@@ -59,5 +59,5 @@ def test_elsewhere_the_error_names_the_proxy(monkeypatch: pytest.MonkeyPatch) ->
     assert done.returncode == 1
     assert done.stderr.strip() == (
         f"tron: no registry is running at registry.example:6122: the proxy {NOWHERE} (from http_proxy) "
-        "refuses connections; no_proxy=registry.example goes around it"
+        "refuses connections; set no_proxy=registry.example to bypass it"
     )

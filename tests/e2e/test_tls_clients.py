@@ -153,7 +153,7 @@ def test_a_client_that_does_not_fit_is_told_why(secured: Secured, tmp_path: Path
     address = secured.system.registry_address
     plain = tron("services", TRON_REGISTRY=address)
     assert plain.returncode == 1
-    assert "speaks TLS, and this client does not; set TRON_CA" in plain.stderr
+    assert "speaks TLS, but this client does not; set TRON_CA" in plain.stderr
     anonymous = tron("services", TRON_REGISTRY=address, TRON_CA=str(secured.folder / "ca.pem"))
     assert "set TRON_CERT and TRON_KEY" in anonymous.stderr
     assert tron("ca", "init", str(tmp_path / "other")).returncode == 0

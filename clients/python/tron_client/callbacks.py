@@ -1,5 +1,5 @@
-"""Calls the program's callbacks from threads: a function runs in the thread, a coroutine in the event loop of the
-start.
+"""Calls the program's callbacks from threads: a function runs in the calling thread, a coroutine in the event loop that
+ran when the agent was started.
 
 A call has succeeded only once everything that it began has ended: if the callback returns an awaitable or a future, the
 SDK waits for the result.
@@ -23,21 +23,22 @@ _running_in: ContextVar[frozenset[int]] = ContextVar("tron_client_callbacks", de
 
 
 class CallbackFailed(Exception):
-    """A callback ended without a usable result: it was cancelled, tried to exit, or returned a generator, which nothing
-    runs."""
+    """A callback ended without a usable result: it was cancelled, it tried to exit, or it returned a generator, which
+    would never run."""
 
 
 class Callbacks:
-    """The callbacks of one agent or supervisor. Safe from any thread."""
+    """The callbacks of one agent or supervisor. Thread-safe."""
 
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop | None = None
-        """Where coroutines run. None or closed: each in an event loop of its own, in the thread that calls back."""
+        """The event loop in which coroutines run. If it is None or closed, each coroutine runs in an event loop of its
+        own, in the thread that makes the call."""
         self._lock = threading.Lock()
         self._calls: set[Future[Any]] = set()
 
     def attach_running_loop(self) -> None:
-        """Run coroutines in the event loop that runs in this thread, if there is one."""
+        """Run coroutines in the event loop that runs in the current thread, if there is one."""
         try:
             self.loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -45,23 +46,24 @@ class Callbacks:
 
     @property
     def is_calling(self) -> bool:
-        """Return whether the current code runs inside one of these callbacks, so that it must not wait for their
-        end."""
+        """Whether the current code runs inside one of these callbacks, so that it must not wait for their end."""
         return id(self) in _running_in.get()
 
     @property
     def can_be_awaited(self) -> bool:
-        """Return whether a coroutine callback can end while the current code waits; it cannot if the current code
-        blocks the event loop of the callback."""
+        """Whether the current code may wait for a coroutine callback. It may not if it runs in the callback's event
+        loop, which it would block."""
         try:
             return asyncio.get_running_loop() is not self.loop
         except RuntimeError:
             return True
 
     def call(self, callback: Callable[[Any], object], argument: object, timeout: float | None = None) -> None:
-        """Call the callback and wait for its end; only coroutines and futures are limited to `timeout` seconds.
+        """Call the callback and wait until it has ended, at most `timeout` seconds for a coroutine or a future, and
+        without a limit for a function.
 
-        Raises the exception of the callback, or CallbackFailed for a SystemExit, a cancellation, or a generator.
+        Raises the exception of the callback, or CallbackFailed if it was cancelled, tried to exit, or returned a
+        generator.
         """
         token = _running_in.set(_running_in.get() | {id(self)})
         try:
@@ -79,10 +81,10 @@ class Callbacks:
     def begin(
         self, callback: Callable[[Any], object], argument: object, ended: Callable[[Exception | None], None]
     ) -> None:
-        """Call the callback, and call `ended` with the error that `call` would raise, or None, once everything that the
-        callback began has ended.
+        """Call the callback. Once everything that it began has ended, call `ended` with the error that `call` would
+        raise, or with None.
 
-        Waits only for a function; a coroutine occupies no thread, and `ended` is then called in the event loop.
+        Blocks only while a function runs. A coroutine occupies no thread; for it, `ended` is called in the event loop.
         """
         failed: Exception | None = None
         under_way: Future[Any] | None = None
@@ -116,7 +118,7 @@ class Callbacks:
     def _under_way(self, result: object, timeout: float | None) -> Future[Any] | None:
         """Return a future for what the callback began; None if nothing runs any more."""
         if inspect.isgenerator(result) or inspect.isasyncgen(result):
-            raise CallbackFailed(f"it returned a {type(result).__name__}, which nothing runs")
+            raise CallbackFailed(f"the callback returned a {type(result).__name__}, which would never run")
         if isinstance(result, Future):
             return result
         if not inspect.isawaitable(result):
@@ -130,7 +132,7 @@ class Callbacks:
         with self._lock:
             self._calls.discard(call)
         if call.cancelled():
-            ended(CallbackFailed("it was cancelled"))
+            ended(CallbackFailed("the callback was cancelled"))
             return
         error = call.exception()
         ended(error if error is None or isinstance(error, Exception) else CallbackFailed(repr(error)))
@@ -153,7 +155,7 @@ class Callbacks:
         try:
             call.result(timeout)
         except CancelledError as error:
-            raise CallbackFailed("it was cancelled") from error
+            raise CallbackFailed("the callback was cancelled") from error
         except TimeoutError as error:
             raise (error if call.done() else _late(timeout)) from None
         finally:
@@ -173,4 +175,4 @@ async def _bounded(awaited: Awaitable[object], timeout: float | None) -> None:
 
 
 def _late(timeout: float | None) -> TimeoutError:
-    return TimeoutError(f"did not end within {timeout:g} s")
+    return TimeoutError(f"the callback did not end within {timeout:g} s")

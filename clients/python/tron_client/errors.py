@@ -1,4 +1,4 @@
-"""The exceptions of the SDK. Programs should decide by the class or by `reason`, never by the text."""
+"""The exceptions of the SDK. Programs should check the class or the `reason` of an exception, never its text."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ class WrongType(InvalidRequest, TypeError):
 
 
 class RegistryUnavailable(TronError):
-    """The registry could not be reached, or did not answer in time: try again later. The message describes the program
-    that did answer, and the proxy in between, if there was one."""
+    """The registry could not be reached, or did not answer in time: try again later. If another program answered at the
+    address, or a proxy was in between, the message describes it."""
 
 
 class WrongServer(TronError):
-    """A gRPC server that does not serve this call answered: the address belongs to another program."""
+    """The server at this address speaks gRPC, but does not serve this call: the address belongs to another program."""
 
 
 RETRYABLE: tuple[type[TronError], ...] = (
@@ -91,11 +91,11 @@ RETRYABLE: tuple[type[TronError], ...] = (
     CredentialExpired,
     InternalError,
 )
-"""Trying again later may help."""
+"""The exceptions after which the same call may succeed later."""
 
 NO_CREDENTIAL = (
-    "the server refused the credential of this client, or received none, and does not say why; name a token file with "
-    "TRON_TOKEN_FILE, or a certificate with TRON_CERT and TRON_KEY"
+    "the server refused the credential of this client, or received none, and does not say why; set "
+    "TRON_TOKEN_FILE to a file with a token, or TRON_CERT and TRON_KEY to a certificate and its key"
 )
 
 _TRANSPORT = frozenset(
@@ -112,9 +112,11 @@ _TRANSPORT = frozenset(
 
 
 def from_rpc_error(error: grpc.RpcError, address: Address | None = None) -> TronError:
-    """Return the exception for a failed call of either grpc stack; `reason` is kept even if this SDK does not know it.
+    """Return the exception for a failed call of `grpc` or `grpc.aio`. A `reason` that this SDK does not know is kept in
+    a TronError.
 
-    With the called `address`, the message also explains, as far as the failure shows, what is wrong with that address.
+    If the `address` that was called is given, the message also explains what seems to be wrong with it, for example
+    that an HTTP server answers there.
     """
     failed: Any = error  # the code and the trailers are methods of the call that every RpcError in fact is
     code: grpc.StatusCode | None = failed.code() if hasattr(failed, "code") else None
@@ -125,7 +127,7 @@ def from_rpc_error(error: grpc.RpcError, address: Address | None = None) -> Tron
         case None if not details.reason:
             if code is grpc.StatusCode.UNIMPLEMENTED:
                 where = "" if address is None else f" at {address}"
-                return WrongServer(f"what answers{where} is gRPC but does not serve this call ({message})")
+                return WrongServer(f"the gRPC server{where} does not serve this call ({message})")
             return RegistryUnavailable(_with_place(message, address)) if code in _TRANSPORT else TronError(message)
         case None:
             return TronError(message, reason=details.reason)
@@ -152,12 +154,13 @@ def _with_place(message: str, address: Address | None) -> str:
     proxy = grpc_proxy(address, os.environ)
     if proxy is None:
         return message
-    return f"{message} (through {proxy}; no_proxy={address.endpoints[0][0]} goes around it)"
+    return f"{message} (through {proxy}; set no_proxy={address.endpoints[0][0]} to bypass it)"
 
 
 def _about_tls(message: str, address: Address) -> str:
-    """Return what an error of gRPC says about TLS; empty if it means something else. A server that does not accept a
-    handshake closes the connection without a reason, as other servers may, so that is only a question."""
+    """Return what an error of gRPC says about TLS; empty if it is about something else. A server that refuses a TLS
+    handshake closes the connection without a reason, but other servers may do so too, so the text then only suggests a
+    cause."""
     if "CERTIFICATE_VERIFY_FAILED" in message or "Hostname Verification Check failed" in message:
         return f"the certificate of {address} is not trusted"
     closed = "failed to connect" in message and "Socket closed" in message
@@ -169,7 +172,7 @@ def _about_tls(message: str, address: Address) -> str:
         return ""
     if not closed:
         by = "" if files is None else f" (by {files.asked_by})"
-        return f"{address} speaks plaintext, and this client was asked to use TLS{by}"
+        return f"{address} speaks plaintext, but this client is set to use TLS{by}"
     if address.own_credentials:
         return ""
     if files is None:

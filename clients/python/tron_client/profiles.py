@@ -1,4 +1,4 @@
-"""Reads profiles: the addresses and certificates of a system under a name, in `~/.config/tron/profiles.toml`.
+"""Reads profiles from `~/.config/tron/profiles.toml`. A profile has the addresses and certificates of one system.
 
     [profiles.production]
     registry = "registry.example:6122"
@@ -37,7 +37,7 @@ _KNOWN = (*_ADDRESSES, *_FILES, "token_file", "server_name")
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One profile; an address that it does not name is empty."""
+    """One profile. An address that is not set in the profile is empty."""
 
     name: str
     registry: str = ""
@@ -47,17 +47,19 @@ class Profile:
 
 
 def profiles_path(environ: Mapping[str, str]) -> Path:
-    """Return the path of the profile file, in the directory for settings of the user (XDG_CONFIG_HOME)."""
+    """Return the path of the profile file, which is in the user's directory for settings (XDG_CONFIG_HOME)."""
     folder = environ.get("XDG_CONFIG_HOME", "")
     base = Path(folder) if folder.startswith("/") else Path(environ.get("HOME") or "~").expanduser() / ".config"
     return base / "tron" / "profiles.toml"
 
 
 def find_profile(environ: Mapping[str, str], *, address_given: bool) -> Profile | None:
-    """Return the profile that applies; None if there is none. `address_given`: the address of the server comes from an
-    argument or a variable, so that only a profile that TRON_PROFILE names applies.
+    """Return the profile that TRON_PROFILE selects, else the profile `default`; None if no profile applies.
+    `address_given` means that an argument or an environment variable gives the address of the server: the profile
+    `default` then does not apply.
 
-    Raises ValueError if the file is invalid or has no such profile; the text names the file and the setting.
+    Raises ValueError if the file is invalid or does not contain the selected profile; the text contains the file and
+    the setting.
     """
     name = environ.get(VARIABLE, "").strip()
     if not name and address_given:
@@ -73,8 +75,8 @@ def find_profile(environ: Mapping[str, str], *, address_given: bool) -> Profile 
 
 
 def files_for(address: Address, environ: Mapping[str, str]) -> TlsFiles | None:
-    """Return the files with which a connection to an address is opened: those given with the address, else of the
-    environment, else of the profile that TRON_PROFILE names. None means plaintext.
+    """Return the certificates and the key for a connection to an address: those given with the address, else those of
+    the environment, else those of the profile that TRON_PROFILE selects. None means plaintext.
 
     Raises ValueError for an invalid profile, and for a certificate without its key.
     """
@@ -83,13 +85,14 @@ def files_for(address: Address, environ: Mapping[str, str]) -> TlsFiles | None:
     profile = find_profile(environ, address_given=True)
     files = choose(address.files, from_environment(environ), NO_FILES if profile is None else profile.files)
     if files is None and address.files.server_name:
-        raise ValueError("server_name: means nothing without TLS; give ca, or set TRON_CA")
+        raise ValueError("server_name: has no effect without TLS; give ca, or set TRON_CA")
     return files
 
 
 def token_for(address: Address, environ: Mapping[str, str]) -> TokenSource | None:
-    """Return the token that is sent to an address: the one given with it, else of the environment, else of the profile
-    that TRON_PROFILE names. Raises ValueError for an invalid profile, and for two tokens in the environment."""
+    """Return the token that is sent to an address: the one given with the address, else that of the environment, else
+    that of the profile that TRON_PROFILE selects. Raises ValueError for an invalid profile, and for two tokens in the
+    environment."""
     if isinstance(address.token, TokenSource):
         return None if address.token == NO_TOKEN else address.token
     found = of_environment(environ)
@@ -104,7 +107,7 @@ def _read(path: Path, name: str) -> dict[str, Profile]:
             content = file.read(_MOST_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError) as error:
         if name:
-            raise ValueError(f"{VARIABLE}: names the profile {name!r}, and there is no file {path}") from error
+            raise ValueError(f"{VARIABLE}: is {name!r}, but the profile file {path} does not exist") from error
         return {}
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
@@ -122,8 +125,8 @@ def _parsed(content: bytes, folder: Path) -> dict[str, Profile]:
 
 
 def parse_profiles(text: str, folder: Path) -> dict[str, Profile]:
-    """Return the profiles in the text of a profile file; relative paths start at `folder`. Raises ValueError that names
-    the setting."""
+    """Return the profiles in the text of a profile file, by name; relative paths start at `folder`. Raises ValueError,
+    whose text contains the name of the wrong setting."""
     document = tomllib.loads(text)
     for name in document:
         if name != "profiles":
@@ -143,7 +146,7 @@ def _profile(name: str, table: object, folder: Path) -> Profile:
         if key not in _KNOWN:
             raise ValueError(f"{field}: is not known; the settings are {', '.join(_KNOWN)}")
         if not isinstance(value, str) or not value.strip():
-            raise ValueError(f"{field}: must be text, and not empty")
+            raise ValueError(f"{field}: must be a string that is not empty")
         texts[key] = value.strip()
         if key in _ADDRESSES:
             parse_address(value, field, _ADDRESSES[key])

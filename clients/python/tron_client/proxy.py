@@ -1,9 +1,9 @@
-"""Decides, for gRPC and for HTTP, which proxy the environment names for an address.
+"""Finds the proxy that the environment variables set for an address, by the rules of gRPC or by those of HTTP clients.
 
 Loopback and Unix sockets never use a proxy: a proxy elsewhere cannot reach them, and a proxy on this machine has no
-purpose. For all other addresses each stack has its own variables: gRPC reads `grpc_proxy`, `https_proxy`, `http_proxy`
-(lower case) and `no_grpc_proxy`, `no_proxy`; HTTP reads `http_proxy` or `https_proxy`, else `all_proxy`, and
-`no_proxy`, in either case.
+purpose. For all other addresses, gRPC and HTTP clients read different variables: gRPC reads `grpc_proxy`,
+`https_proxy`, `http_proxy` (lower case) and `no_grpc_proxy`, `no_proxy`; HTTP clients read `http_proxy` or
+`https_proxy`, else `all_proxy`, and `no_proxy`, in upper or lower case.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _GRPC = ("grpc_proxy", "https_proxy", "http_proxy")
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy, and the environment variable that names it. Its text leaves out the credentials in the URL."""
+    """A proxy: its URL, and the environment variable that contains the URL. `str()` returns it without the credentials
+    in the URL."""
 
     variable: str
     url: str
@@ -36,7 +37,7 @@ class Proxy:
 
     @property
     def endpoint(self) -> tuple[str, int] | None:
-        """The host and port of the proxy; None if the URL names none."""
+        """The host and port of the proxy; None if the URL has no host."""
         try:
             parts = urlsplit(self.url if "://" in self.url else f"http://{self.url}")
             port = parts.port or {"https": 443, "socks5": 1080, "socks5h": 1080}.get(parts.scheme, 80)
@@ -46,7 +47,7 @@ class Proxy:
 
 
 def grpc_proxy(address: Address, environ: Mapping[str, str]) -> Proxy | None:
-    """Return the proxy that gRPC uses for an address; None if it connects directly."""
+    """Return the proxy that gRPC uses for an address; None if gRPC connects directly."""
     if address.local:
         return None
     found = next((Proxy(name, environ[name]) for name in _GRPC if environ.get(name)), None)
@@ -58,7 +59,7 @@ def grpc_proxy(address: Address, environ: Mapping[str, str]) -> Proxy | None:
 
 
 def http_proxy(url: str, environ: Mapping[str, str]) -> Proxy | None:
-    """Return the proxy for a URL; None if the request goes directly."""
+    """Return the proxy that an HTTP request to a URL must use; None if the request is sent directly."""
     try:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)

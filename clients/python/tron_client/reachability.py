@@ -1,5 +1,5 @@
-"""Finds out what is at an address at which no registry answers, and describes it in the one sentence that a person
-needs for a repair.
+"""Finds out why no registry answers at an address, and describes the cause in one sentence for the person who must
+correct it.
 
 gRPC reports an HTTP server, TLS and a proxy all as "failed to connect". This module therefore connects once with a
 socket, plain or with TLS, as the client would.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tron_client.tls import TlsFiles
 
 PATIENCE = 2.0
-"""Seconds that the whole look may take."""
+"""Seconds that the whole check may take."""
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"  # and empty SETTINGS
 _SETTINGS = 4
@@ -35,9 +35,9 @@ _SETTINGS = 4
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The result of a check. `kind`: grpc, http1, tls (but this client uses plaintext), plaintext (but this client uses
-    TLS), untrusted (one of the two refused a certificate), other, closed, silent, refused, unresolved, unreachable, or
-    proxy."""
+    """The result of a check, which `words` describes for people. `kind`: grpc, http1, tls (but this client uses
+    plaintext), plaintext (but this client uses TLS), untrusted (the client or the server refused the certificate of the
+    other), other, closed, silent, refused, unresolved, unreachable, or proxy."""
 
     kind: str
     words: str
@@ -49,8 +49,8 @@ class Answer:
 
 
 def what_answers(address: Address, patience: float = PATIENCE) -> Answer:
-    """Check an address for at most `patience` seconds; block until then. Never raises for anything found at the
-    address."""
+    """Check what answers at an address, for at most `patience` seconds, and block the thread until then. Never raises
+    an exception because of what it finds."""
     deadline = time.monotonic() + patience
     proxy = grpc_proxy(address, os.environ)
     try:
@@ -83,9 +83,9 @@ def _connect(address: Address, proxy: Proxy | None, deadline: float) -> socket.s
     target = address.endpoints[0]
     place = target if proxy is None else proxy.endpoint
     if place is None:
-        raise _Found("proxy", f"{proxy} names no host")
+        raise _Found("proxy", f"{proxy} has no host")
     where = f"{place[0]}:{place[1]}" if proxy is None else str(proxy)
-    around = "" if proxy is None else f"; no_proxy={target[0]} goes around it"
+    around = "" if proxy is None else f"; set no_proxy={target[0]} to bypass it"
     kind = "" if proxy is None else "proxy"
     try:
         connection = socket.create_connection(place, _left(deadline))
@@ -96,7 +96,7 @@ def _connect(address: Address, proxy: Proxy | None, deadline: float) -> socket.s
         words = f"nothing listens at {where} (connection refused)" if proxy is None else f"{where} refuses connections"
         raise _Found(kind or "refused", words + around) from error
     except TimeoutError as error:
-        raise _Found(kind or "unreachable", f"{where} takes no connection within {PATIENCE:g} s{around}") from error
+        raise _Found(kind or "unreachable", f"{where} accepts no connection within {PATIENCE:g} s{around}") from error
     except (OSError, UnicodeError, ValueError, OverflowError) as error:
         said = getattr(error, "strerror", None) or str(error)
         raise _Found(kind or "unreachable", f"{where} cannot be reached ({said}){around}") from error
@@ -133,7 +133,7 @@ def _tunnel(connection: socket.socket, target: tuple[str, int], proxy: Proxy, ar
     if not line.startswith("HTTP/1."):
         raise _Found("proxy", f"{proxy} does not answer as an HTTP proxy{around}")
     if line.split(" ")[1:2] != ["200"]:
-        raise _Found("proxy", f"{proxy} answered {line[9:60]!r} when asked for {place}{around}")
+        raise _Found("proxy", f"{proxy} answered {line[9:60]!r} when asked to connect to {place}{around}")
 
 
 def _ask_by_tls(address: Address, proxy: Proxy | None, files: TlsFiles, deadline: float) -> Answer:
@@ -148,14 +148,14 @@ def _ask_by_tls(address: Address, proxy: Proxy | None, files: TlsFiles, deadline
     if _is_http2(found.answer):
         return Answer("grpc", f"a gRPC server answers at {address}{through}")
     if found.answer:
-        return Answer("other", f"what listens at {address} is not a gRPC server{through}")
+        return Answer("other", f"the program that listens at {address} is not a gRPC server{through}")
     with _connect(address, proxy, deadline) as connection:
         answer = _ask(connection, address, proxy, deadline)
     if answer.kind == "tls":
-        return Answer("untrusted", f"{address} ends the TLS handshake without a reason{through}")
+        return Answer("untrusted", f"{address} ends the TLS handshake without giving a reason{through}")
     if answer.kind != "grpc":
         return answer
-    words = f"{address} speaks plaintext, and this client was asked to use TLS (by {files.asked_by}){through}"
+    words = f"{address} speaks plaintext, but this client is set to use TLS (by {files.asked_by}){through}"
     return Answer("plaintext", words)
 
 
@@ -176,13 +176,13 @@ def _ask(connection: socket.socket, address: Address, proxy: Proxy | None, deadl
         return Answer("http1", f"an HTTP server answers at {address}, not gRPC{through}; is it a port of the gateway?")
     if said[:2] in (b"\x15\x03", b"\x16\x03") or (not said and _speaks_tls(address, proxy, deadline)):
         if address.own_credentials:
-            return Answer("untrusted", f"{address} speaks TLS, and these credentials do not fit{through}")
-        return Answer("tls", f"{address} speaks TLS, and this client does not; set TRON_CA (or ca=){through}")
+            return Answer("untrusted", f"{address} speaks TLS, but the given credentials do not work with it{through}")
+        return Answer("tls", f"{address} speaks TLS, but this client does not; set TRON_CA (or ca=){through}")
     if said:
-        return Answer("other", f"what listens at {address} is not a gRPC server{through}")
+        return Answer("other", f"the program that listens at {address} is not a gRPC server{through}")
     if _at_end(connection):
         return Answer("closed", f"{address} accepts connections and closes them without an answer{through}")
-    return Answer("silent", f"{address} takes connections and does not answer{through}; is it overloaded or stopped?")
+    return Answer("silent", f"{address} accepts connections but does not answer{through}; is it overloaded or stopped?")
 
 
 def _speaks_tls(address: Address, proxy: Proxy | None, deadline: float) -> bool:

@@ -1,7 +1,7 @@
-"""A channel of `grpc.aio` that outlives its certificates: once a file was replaced, later calls use a new connection.
+"""A channel of `grpc.aio` that uses renewed certificates: after a file was replaced, later calls use a new connection.
 
-Open calls continue on the former connection, which is closed when the last of them has ended. The former connections
-are therefore bounded by the open calls.
+Open calls continue on the former connection, which is closed when the last of them has ended. So there are never more
+former connections than open calls.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class _Connection:
 
 
 class RenewingChannel(grpc.aio.Channel):
-    """The channel. Like every channel of `grpc.aio`, it belongs to one event loop."""
+    """A channel of `grpc.aio` that opens a new connection after its certificates were renewed. It belongs to one event
+    loop."""
 
     def __init__(
         self,
@@ -41,8 +42,9 @@ class RenewingChannel(grpc.aio.Channel):
         open_channel: Callable[[grpc.ChannelCredentials | None], grpc.aio.Channel],
         token: TokenSource | None = None,
     ) -> None:
-        """`open_channel` opens a channel to the address, in plaintext without credentials. `token`: the token of each
-        call. Raises ValueError if the certificates cannot be used."""
+        """Open the first connection. `open_channel` takes credentials (None means plaintext), and returns a channel to
+        the address. `token` is the source of the token that is sent with each call. Raises ValueError if the
+        certificates cannot be used."""
         credentials = credentials_of(address)
         self.token = token
         self._address = address
@@ -52,7 +54,7 @@ class RenewingChannel(grpc.aio.Channel):
         self._closing: set[asyncio.Task[None]] = set()
 
     def connection(self) -> _Connection:
-        """Return the connection for the next call."""
+        """Return the connection for the next call; it is a new one if the certificates were renewed."""
         credentials = credentials_of(self._address)
         if credentials is not None and credentials is not self._current.credentials:
             former, self._current = self._current, _Connection(credentials, self._open_channel(credentials))
@@ -61,7 +63,7 @@ class RenewingChannel(grpc.aio.Channel):
         return self._current
 
     def track(self, connection: _Connection, call: Any) -> None:
-        """Count an open call on a connection."""
+        """Count this call among the open calls of its connection, until the call ends."""
         connection.calls += 1
 
         def ended(_: object) -> None:
@@ -105,19 +107,19 @@ class RenewingChannel(grpc.aio.Channel):
         await self._current.channel.channel_ready()
 
     def unary_unary(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """Return a function that makes calls of this kind."""
+        """Return a function that calls this method, which has one request and one answer."""
         return _Method(self, "unary_unary", method, arguments, options)
 
     def unary_stream(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """Return a function that makes calls of this kind."""
+        """Return a function that calls this method, which has one request and a stream of answers."""
         return _Method(self, "unary_stream", method, arguments, options)
 
     def stream_unary(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """Return a function that makes calls of this kind."""
+        """Return a function that calls this method, which has a stream of requests and one answer."""
         return _Method(self, "stream_unary", method, arguments, options)
 
     def stream_stream(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """Return a function that makes calls of this kind."""
+        """Return a function that calls this method, which has a stream of requests and a stream of answers."""
         return _Method(self, "stream_stream", method, arguments, options)
 
 

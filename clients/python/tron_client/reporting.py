@@ -1,5 +1,5 @@
-"""Checks the values that a program reports before a heartbeat carries them, because one invalid figure would stop the
-heartbeats."""
+"""Checks the values that a program reports before they are put into a heartbeat, because one invalid value would stop
+the heartbeats."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tron_client.protocol.report import Figures
 
 
 def checked_status(status: str) -> str:
-    """Return the status as the session spells it. Raises InvalidRequest, naming the field, for an unknown status."""
+    """Return the status in lower case. Raises InvalidRequest, with the name of the field, for an unknown status."""
     return words.STATUSES.word(words.STATUSES.number(status))
 
 
@@ -20,7 +20,8 @@ def checked_figures(
     message: str | None,
     progress: float | None,
 ) -> Figures:
-    """Return the given figures. Raises InvalidRequest, naming the field, for a value that a heartbeat cannot carry."""
+    """Return the given values as Figures. Raises InvalidRequest, with the name of the field, for a value that a
+    heartbeat cannot carry."""
     return Figures(
         status=None if status is None else checked_status(status),
         p95_ms=None if p95_ms is None else arguments.number("p95_ms", p95_ms),

@@ -1,4 +1,4 @@
-"""Builds the requests of the contract, for the agent and for both clients."""
+"""Builds the requests of both clients, and converts the answers to values of the SDK."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def _texts(**fields: object) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """One unary call: the RPC (`registry` or `events`, then its name), the request, and the function that reads the
-    answer."""
+    """One unary call: the service of the contract (`registry` or `events`), the name of the RPC, the request, and the
+    function that converts the answer."""
 
     service: str
     method: str
@@ -40,21 +40,21 @@ class Call(Generic[T]):
 
 
 def register(service: service_pb2.Service) -> Call[Service]:
-    """Return the call that registers a service. A random instance_id makes a retry of the transport the same
-    registration."""
+    """Return the call that registers a service. It contains a random instance_id, so that the registry recognizes a
+    repetition by the transport as the same registration."""
     request = registry_service_pb2.RegisterRequest(service=service, instance_id=uuid.uuid4().hex)
     return Call("registry", "Register", request, lambda answer: Service.from_proto(answer.service))
 
 
 def deregister(service_id: str, reason: str) -> Call[None]:
-    """Return the call that removes a service on purpose."""
+    """Return the call that deregisters a service."""
     texts = _texts(service_id=service_id, reason=reason)
     request = registry_service_pb2.DeregisterRequest(service_id=texts["service_id"], reason=texts["reason"])
     return Call("registry", "Deregister", request, lambda _: None)
 
 
 def release_owner(service_id: str) -> Call[str]:
-    """Return the call that ends the ownership of an id."""
+    """Return the call that ends the ownership of a service id, and returns the former owner."""
     request = registry_service_pb2.ReleaseOwnerRequest(**_texts(service_id=service_id))
     return Call("registry", "ReleaseOwner", request, lambda answer: str(answer.owner))
 
@@ -66,7 +66,7 @@ def get_service(service_id: str) -> Call[Service]:
 
 
 def promote(name: str, from_role: str, to_role: str) -> Call[int]:
-    """Return the call that changes the role of all instances with a name."""
+    """Return the call that changes the role of all services with this name and the role `from_role`."""
     request = registry_service_pb2.PromoteRequest(
         name=arguments.text("name", name),
         from_role=words.ROLES.number(from_role, "from_role"),
@@ -76,11 +76,12 @@ def promote(name: str, from_role: str, to_role: str) -> Call[int]:
 
 
 LISTED_AGAIN_AT_MOST = 3
-"""How often a list is begun anew because the registry let go of it between two pages."""
+"""How often a list may be read again from its first page because the registry dropped it between two pages."""
 
 
 class ServicePages:
-    """Reads a list page by page: make the calls of `next_call` until it returns None, then read `result`.
+    """Reads a list of services page by page: make the calls that `next_call` returns until it returns None, then read
+    `result`.
 
     If a call raises PageTokenExpired, call `start_over` and continue.
     """
@@ -126,7 +127,7 @@ class ServicePages:
 
     @property
     def result(self) -> ServiceList:
-        """Return all pages as one list, as of one revision."""
+        """The services of all pages as one list, as of one revision."""
         return ServiceList(tuple(self._services), self._revision, self._observed_at)
 
     def _take(self, page: registry_service_pb2.ListServicesResponse) -> None:
@@ -160,7 +161,7 @@ def list_events(**asked: Any) -> Call[EventPage]:
 
 
 def subscription(**asked: Any) -> event_service_pb2.SubscribeEventsRequest:
-    """Return the request of a subscription to the event log."""
+    """Return the request that starts a subscription to the event log."""
     return event_service_pb2.SubscribeEventsRequest(**_checked(asked))
 
 
@@ -178,20 +179,21 @@ def _checked(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def acknowledge(alert_id: str, recipient: str) -> Call[int]:
-    """Return the call that acknowledges an alert for a recipient."""
+    """Return the call that acknowledges an alert for a recipient, or for all recipients if `recipient` is empty."""
     request = event_service_pb2.AcknowledgeEventRequest(**_texts(alert_id=alert_id, recipient=recipient))
     return Call("events", "AcknowledgeEvent", request, lambda answer: int(answer.acknowledged))
 
 
 def acknowledge_event(alert_id: str) -> Call[Acknowledged]:
-    """Return the call that acknowledges an alert for all recipients in the name of the operators, and the loss that it
-    reports."""
+    """Return the call that acknowledges an alert for all recipients, on behalf of the operators, together with the loss
+    that the alert reports."""
     request = event_service_pb2.AcknowledgeEventRequest(alert_id=alert_id)
     return Call("events", "AcknowledgeEvent", request, _acknowledged)
 
 
 def acknowledge_all(service_id: str, recipient: str) -> Call[Acknowledged]:
-    """Return the call that acknowledges all waiting alerts, or those about a service, or those for a recipient."""
+    """Return the call that acknowledges all waiting alerts, or only those about one service, or only those for one
+    recipient."""
     everything = not (service_id or recipient)
     request = event_service_pb2.AcknowledgeEventsRequest(all=everything, service_id=service_id, recipient=recipient)
     return Call("events", "AcknowledgeEvents", request, _acknowledged)

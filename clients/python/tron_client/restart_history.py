@@ -1,5 +1,5 @@
-"""Limits how often and how fast a program is restarted: a supervised child, or a program under `tron run`. Decisions
-only.
+"""Limits how often and how fast a program is restarted: a supervised child, or a program under `tron run`. This module
+does no I/O.
 
 All times are seconds on one monotonic clock, passed in as `now`.
 """
@@ -25,10 +25,11 @@ class RestartLimits:
     """How long a restart may take until the child is alive, in seconds. Must be longer than the child needs to start,
     and well below the policy's `escalate_after`, or alerts escalate during the restart."""
     concurrency: int = 4
-    """How many children are restarted at the same time, and how many escalated; further children wait."""
+    """How many children are restarted at the same time, and how many failures are escalated at the same time; the
+    others wait."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError, naming the field, for an invalid limit."""
+        """Raise ValueError, with the name of the field, for an invalid limit."""
         for name in ("max_restarts", "concurrency"):
             if not getattr(self, name) >= 1:
                 raise ValueError(f"{name} must be at least 1")
@@ -40,24 +41,24 @@ class RestartLimits:
 
 
 class RestartHistory:
-    """The restarts of one program that still count within the window."""
+    """The restarts of one program that are within the window, and so count."""
 
     def __init__(self, limits: RestartLimits) -> None:
         self._limits = limits
         self._started: list[float] = []
         self._ended = float("-inf")
         self.incident = ""
-        """The alert with which the trouble began; empty where no restart counts."""
+        """The alert_id of the alert with which this series of failures began; empty while no restart counts."""
 
     def count(self, now: float) -> int:
-        """Return how many restarts count."""
+        """Return the number of restarts within the window that ends at `now`."""
         self._started = [at for at in self._started if now - at < self._limits.window]
         if not self._started:
             self.incident = ""
         return len(self._started)
 
     def next_start(self, now: float) -> float | None:
-        """Return when the next restart may begin, `now` at the earliest; None if the limit is reached."""
+        """Return the time at which the next restart may begin, `now` or later; None if the limit is reached."""
         count = self.count(now)
         if count >= self._limits.max_restarts:
             return None
@@ -68,7 +69,8 @@ class RestartHistory:
         return max(now, self._ended + delay)
 
     def started(self, at: float, incident: str) -> None:
-        """Record that a restart began."""
+        """Record that a restart began at the time `at`. `incident` is kept only if it is the first restart that
+        counts."""
         self._started.append(at)
         self._ended = max(self._ended, at)
         self.incident = self.incident or incident

@@ -40,7 +40,8 @@ class FailedChild:
     """The ordinal of this restart within the window, starting at 1."""
     max_restarts: int
     incident: str
-    """The alert_id of the first alert of the series; the same for all restarts that count."""
+    """The alert_id of the first alert in this series of failures; the same for all restarts that count within the
+    window."""
 
     @property
     def service_id(self) -> str:
@@ -54,7 +55,8 @@ class FailedChild:
 
 
 class RestartLog:
-    """Records each step of a restart in the event log. A failure to record is logged, and does not stop the restart."""
+    """Records each step of a restart in the event log. If a step cannot be recorded, this is logged, and the restart
+    continues."""
 
     def __init__(self, agent: Agent, client: RegistryClient, limits: RestartLimits) -> None:
         self._agent = agent
@@ -62,7 +64,7 @@ class RestartLog:
         self._limits = limits
 
     def started(self, failed: FailedChild) -> None:
-        """Record `restart_started`: the supervisor acts on the alert about the child."""
+        """Record `restart_started`: the supervisor restarts the child because of an alert."""
         told = f"{failed.service_name}: restart {failed.attempt} of {failed.max_restarts} by {self._agent.service_id}"
         severity = "INFO" if failed.attempt == 1 else "WARNING"
         self._try("restart_started", severity, "restarting", failed, told, failed.alert.type)
@@ -78,16 +80,17 @@ class RestartLog:
         self._try("restart_failed", "WARNING", "restart_failed", failed, told, why)
 
     def escalate(self, decision: Escalate, alert: Alert) -> None:
-        """Send `child_escalated` to the agent's own parent, or to the operators; it is kept until acknowledged. Raises
-        TronError.
+        """Send the alert `child_escalated` to the agent's own parent, or to the operators if it has none; the alert is
+        kept until it is acknowledged. Raises TronError.
 
-        If the supervisor dies and escalates the same failure again, both events are one alert.
+        If the supervisor dies and escalates the same failure again, both events have the same alert_id, so they are one
+        alert.
         """
         parent = self._agent.service_id
         own = self._agent.service
         grandparent = (own.parent if own is not None else "") or OPERATORS
         name = alert.service_name or alert.service_id
-        reason = "a restart does not end" if decision.why == "restart_stuck" else "no more are allowed"
+        reason = "the last one has not ended" if decision.why == "restart_stuck" else "no more are allowed"
         restarts = f"{decision.restarts} restarts in {self._limits.window:g} s"
         told = f"{parent} does not restart {name} again after {restarts}: {reason}"
         self._client.publish_event(
@@ -105,8 +108,8 @@ class RestartLog:
         )
 
     def recall(self) -> Iterator[tuple[str, float, str]]:
-        """Return the restarts of the previous supervisor process that still count, oldest first: the child, the time on
-        this process's monotonic clock, and the incident. Raises TronError."""
+        """Yield the restarts by an earlier supervisor process that still count, oldest first, each as a tuple: the
+        child, the time of the restart on this process's monotonic clock, and the incident. Raises TronError."""
         page = self._client.list_events(types=("restart_started",), newest=True, limit=_PAGE)
         now, wall_now = time.monotonic(), page.observed_at or datetime.now(UTC)
         for event in page.events:

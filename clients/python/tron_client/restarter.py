@@ -1,5 +1,5 @@
-"""Carries out one restart of a child: check whether the restart is still needed, call the program, wait until the child
-is alive. Blocks its thread."""
+"""Carries out one restart of a child: checks whether the restart is still needed, calls the program, and waits until
+the child is alive. Blocks the calling thread."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tron_client")
 
 _LOOK_EVERY = 0.25
-"""Seconds between two looks at a child. That one is back which was down is heard at once."""
+"""Seconds between two checks of a child. An alert about the child causes a check at once."""
 _FAREWELL = 5.0
-"""Seconds within which a child goes of which its own wrapper said that it ended."""
+"""Seconds to wait until the registry shows a failure that the child's own wrapper, such as `tron run`, reported."""
 
 
 class Restarter:
-    """Restarts children of one agent, several at the same time. Safe from any thread."""
+    """Restarts the children of one agent, several at the same time. Thread-safe."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Restarter:
             news.set()
 
     def carry_out(self, decision: Restart, alert: Alert) -> Outcome:
-        """Restart the child; return how the restart ended. Never raises."""
+        """Restart the child; return how the restart ended. Never raises an exception."""
         self._news[decision.child] = threading.Event()
         try:
             failed = FailedChild(alert, decision.attempt, self._limits.max_restarts, decision.incident)
@@ -80,7 +80,8 @@ class Restarter:
             self._news.pop(decision.child, None)
 
     def still_fails(self, alert: Alert, incarnation: int) -> bool:
-        """Return whether an alert about a child still applies. Raises TronError if that cannot be determined."""
+        """Return whether the child that an alert reports as failed still needs help: it has not come back since
+        `incarnation` failed. Raises TronError if the registry does not answer."""
         return needs_restart(self._state_at_alert(alert, incarnation), incarnation)
 
     def _try(self, failed: FailedChild, incarnation: int) -> Outcome:
@@ -131,7 +132,7 @@ class Restarter:
                 if lives(found, incarnation):
                     return ""
                 if died_again(found, since):
-                    return "it died again"
+                    return "the child died again"
             left = deadline - time.monotonic()
             if left <= 0:
                 break
@@ -149,6 +150,6 @@ class Restarter:
 
 
 def incarnation_of(alert: Alert) -> int:
-    """Return the incarnation in which the service failed; 0 if the alert does not name it."""
+    """Return the incarnation that failed, as the alert reports it; 0 if the alert does not contain it."""
     incarnation = alert.event.details.get("incarnation", 0)
     return incarnation if isinstance(incarnation, int) else 0

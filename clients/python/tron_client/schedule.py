@@ -1,7 +1,8 @@
-"""Decides when to send a heartbeat, when to try again, and when an agent is cut off. Decisions only: no clock, no
-random numbers.
+"""Decides when to send a heartbeat, when to try again, and when an agent is cut off. This module reads no clock and
+draws no random numbers.
 
-All times are seconds on one monotonic clock, passed in as `now`; random numbers are passed in as a fraction.
+All times are seconds on one monotonic clock, passed in as `now`; a random number is passed in as a `fraction` from 0 to
+1.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _LOST_BEATS = 3
 
 @dataclass(slots=True)
 class BeatSchedule:
-    """Heartbeats on a fixed grid: the first one interval after the start, then one every interval, without drift.
+    """The times at which heartbeats are due: one interval after the start, then once every interval, without drift.
 
     After a stall, missed heartbeats are skipped and not sent in a burst, because one heartbeat is enough.
     """
@@ -26,29 +27,29 @@ class BeatSchedule:
     _due: float | None = field(default=None, init=False)
 
     def start(self, now: float) -> None:
-        """Start the grid: the first heartbeat is due one interval after `now`."""
+        """Start the schedule: the first heartbeat is due one interval after `now`."""
         self._due = now + self.interval
 
     def stop(self) -> None:
-        """Stop the grid: no heartbeat is due until the next start."""
+        """Stop the schedule: no heartbeat is due until the next start."""
         self._due = None
 
     @property
     def running(self) -> bool:
-        """Whether the grid is running."""
+        """Whether the schedule is running."""
         return self._due is not None
 
     @property
     def due(self) -> float | None:
-        """The time of the next heartbeat; None while the grid is stopped."""
+        """The time of the next heartbeat; None while the schedule is stopped."""
         return self._due
 
     def due_in(self, now: float) -> float | None:
-        """Return the seconds until the next heartbeat, 0 if it is due; None while the grid is stopped."""
+        """Return the seconds until the next heartbeat, 0 if it is due; None while the schedule is stopped."""
         return None if self._due is None else max(0.0, self._due - now)
 
     def beaten(self, now: float) -> None:
-        """Record that a heartbeat was sent, and move to the next point of the grid in the future."""
+        """Record that a heartbeat was sent: the next one is due at the first time of the schedule after `now`."""
         if self._due is not None and self._due <= now:
             self._due += self.interval * (int((now - self._due) / self.interval) + 1)
             if self._due <= now:  # rounding of floats must not make a beat due twice
@@ -57,10 +58,10 @@ class BeatSchedule:
 
 @dataclass(slots=True)
 class Backoff:
-    """Full jitter: the n-th wait is uniform over 0 to min(cap, base x 2^n).
+    """The waits between attempts to connect: the n-th wait is a random time from 0 to min(cap, base x 2^n) seconds.
 
-    With a narrow jitter, a fleet that lost its registry would reconnect all at once; full jitter spreads the
-    reconnects.
+    With a smaller random part, a fleet that lost its registry would reconnect all at once; a fully random wait spreads
+    the reconnects.
     """
 
     base: float = 0.1
@@ -75,13 +76,13 @@ class Backoff:
         return fraction * ceiling
 
     def ended(self, lived: float) -> None:
-        """Record that a registered stream ended after `lived` seconds: only a stream that lived long enough resets the
-        waits."""
+        """Record that a registered stream ended after `lived` seconds. If that is more than `settled_after`, the waits
+        begin again at the shortest."""
         if lived > self.settled_after:
             self.reset()
 
     def reset(self) -> None:
-        """Forget the failures so far."""
+        """Forget the failures so far, so that the waits begin again at the shortest."""
         self._failures = 0
 
 
@@ -90,9 +91,9 @@ class CutOff:
     """Decides whether the registry receives the agent's heartbeats: without an acknowledgement for two intervals the
     agent is cut off; after a longer silence the stream is replaced.
 
-    Being cut off is measured from the last message of the registry. The replacement of the stream is measured from the
-    first unanswered heartbeat, and requires several of them: a process that was itself stopped for a minute must not
-    blame the stream, because the answer to the previous heartbeat has then arrived, but has not been read yet.
+    The agent is cut off if the last message of the registry is too old. The stream is replaced if the first unanswered
+    heartbeat is too old and several are unanswered. If this process itself was stopped for a minute, few heartbeats are
+    unanswered, and an answer may have arrived that has not been read yet, so the stream is kept.
     """
 
     interval: float
@@ -103,8 +104,8 @@ class CutOff:
 
     @property
     def asks(self) -> bool:
-        """Whether each heartbeat must request its acknowledgement; more frequent heartbeats are acknowledged once a
-        second."""
+        """Whether each heartbeat must request its acknowledgement. Heartbeats that are sent more than once a second
+        need not, because the registry acknowledges them about once a second."""
         return self.interval >= 1.0
 
     @property

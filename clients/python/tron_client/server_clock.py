@@ -1,7 +1,8 @@
-"""Estimates the registry's clock in a client, so that ages and deadlines use the clock that set the timestamps.
+"""Estimates the registry's clock in a client, so that ages and deadlines are computed by the clock that set the
+timestamps.
 
 The client's own clock may be wrong by hours. The registry's time arrives late, never early, so the answer with the
-least delay is the most accurate. Decisions only; `now` is the client's monotonic clock in seconds.
+least delay is the most accurate. This module does no I/O; `now` is the client's monotonic clock in seconds.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from datetime import datetime, timedelta
 from grid_model.moments import later
 
 SET_BACK = 1.0
-"""An answer that is behind by more seconds than this was not delayed: the registry's clock was set back."""
+"""If the time in an answer is earlier than the estimate by more than this many seconds, the registry's clock was set
+back; a smaller difference is a delay of the answer."""
 
 
 class ServerClock:
@@ -22,7 +24,8 @@ class ServerClock:
         self._heard = 0.0
 
     def observed(self, at: datetime | None, now: float) -> None:
-        """Record that the registry's time was `at`; None from a registry that does not send its time."""
+        """Record the registry's time `at`, which arrived at `now`; `at` is None if the registry does not send its
+        time."""
         if at is None:
             return
         known = self.now(now)
@@ -30,5 +33,5 @@ class ServerClock:
             self._at, self._heard = at, now
 
     def now(self, now: float) -> datetime | None:
-        """Return the registry's time; None if the registry never sent it."""
+        """Return the estimated time of the registry at `now`; None if the registry never sent its time."""
         return None if self._at is None else later(self._at, now - self._heard)

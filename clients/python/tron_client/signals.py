@@ -1,10 +1,10 @@
 """Sends a goodbye when SIGTERM or SIGHUP would end the program at once, and then ends the program by the same signal.
 
 This happens only if the program handles neither signal. Python runs its signal handlers in the main thread, once that
-thread returns from C code, so a Python handler would keep a program alive that hangs in C code. Therefore the signal is
-caught in C: faulthandler writes a line into a pipe, and a thread of the SDK reads it, sends the goodbyes, restores the
-default action, and raises the signal again. The program sees its handlers unchanged: a handler that it installs later
-replaces the SDK's.
+thread returns from C code, so with a Python handler a program that hangs in C code would not end. Therefore the signal
+is caught in C: faulthandler writes a line into a pipe, and a thread of the SDK reads it, sends the goodbyes, restores
+the default action, and raises the signal again. The program sees its handlers unchanged: a handler that it installs
+later replaces the SDK's.
 """
 
 from __future__ import annotations
@@ -37,14 +37,15 @@ class Leaver(Protocol):
     """An object that can send a goodbye."""
 
     def say_goodbye(self, reason: str, *, unseen: bool = False) -> None:
-        """Begin to leave; `unseen`: the program does not notice."""
+        """Begin to leave. With `unseen`, the program must not notice that its agent ends, because a signal is about to
+        end the program."""
 
     def join(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds for the end; return whether the object has left."""
+        """Wait up to `timeout` seconds until the object has left; return whether it has."""
 
 
 class Farewells:
-    """The agents that send a goodbye at a signal. Bounded by the agents of the process. Safe from any thread."""
+    """The agents that send a goodbye when a signal ends the program; at most all agents of the process. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -54,7 +55,8 @@ class Farewells:
         self._forking = threading.local()
 
     def expect(self, leaver: Leaver) -> None:
-        """Send this agent's goodbye at a signal that the program does not handle."""
+        """Send a goodbye for this agent if SIGTERM or SIGHUP ends the program and the program does not handle that
+        signal."""
         if not real_threads():
             return  # a blocked thread would stop all others
         with self._lock:
@@ -63,7 +65,7 @@ class Farewells:
                 self._take(number)
 
     def left(self, leaver: Leaver) -> None:
-        """Remove an agent that is over. After the last agent, restore the signal actions."""
+        """Remove an agent that has ended. After the last one, restore the default actions of the signals."""
         with self._lock:
             self._leavers.discard(leaver)
             if not self._leavers:
@@ -125,12 +127,13 @@ class Farewells:
             os._exit(128 + number)
 
     def before_fork(self) -> None:
-        """Block the signals for a moment: in the child they would reach the parent through the inherited pipe."""
+        """Block the signals during the fork: a signal to the child would otherwise reach the parent through the
+        inherited pipe."""
         self._lock.acquire()
         self._forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED) if self._ours else None
 
     def after_fork_in_parent(self) -> None:
-        """Unblock the signals in the parent process."""
+        """Unblock the signals in the parent process after the fork."""
         self._restore()
         self._lock.release()
 

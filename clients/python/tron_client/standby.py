@@ -1,4 +1,4 @@
-"""Runs one agent in several processes of a machine: one process holds the id, the others wait and send nothing.
+"""Runs one agent in several processes of a machine: one process holds the service id, the others wait and send nothing.
 
 If the holder dies, the kernel releases its lock, and a process on standby takes the lock and registers. A holder that
 leaves in good order first lets a process on standby take over, and keeps sending heartbeats until that process has
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tron_client")
 
 _LOOK_EVERY = 0.1
-"""Seconds between two attempts to take the id: a small part of the grace within which a broken stream is forgiven."""
+"""Seconds between two attempts to get the service id: much less than the reconnect grace, so that no alert is
+issued."""
 _LOOK_FOR_SUCCESSOR = 0.03
 _TOUCH_EVERY = 3600.0
 """Seconds after which the files are touched, so that cleaners of temporary directories leave them alone."""
@@ -32,8 +33,8 @@ _GOODBYE = 0.5
 
 
 class Standby:
-    """Starts a transport once this process holds the id, and lets another process take over when it leaves. Safe from
-    any thread."""
+    """Starts the agent's transport once this process holds the service id, and lets another process take over when this
+    process leaves. Thread-safe."""
 
     def __init__(self, transport: AgentTransport, registry: str, service_id: str) -> None:
         self._transport = transport
@@ -51,12 +52,12 @@ class Standby:
 
     @property
     def waiting(self) -> bool:
-        """Whether another process holds the id."""
+        """Whether this process waits because another process holds the service id."""
         return self._waiting
 
     def start(self) -> None:
-        """Take the id and start the transport, or wait for the id. If no lock is available, start the transport
-        anyway."""
+        """Take the service id and start the transport, or wait until the id is free. If this machine offers no locks,
+        start the transport anyway."""
         self._transport.reserve()
         try:
             self._lock = IdLock(self._registry, self._service_id)
@@ -80,7 +81,7 @@ class Standby:
     def say_goodbye(self, reason: str, *, unseen: bool = False, timeout: float = leaving.PATIENCE) -> None:
         """Begin to leave: let another process take over within `timeout` seconds, or send a goodbye.
 
-        `unseen`: a signal is about to end the program, which must not notice.
+        `unseen` means that a signal is about to end the program; the program must not notice that its agent ends first.
         """
         if self._lock is None:
             self._transport.say_goodbye(reason, unseen=unseen)
@@ -90,7 +91,7 @@ class Standby:
         self._asked.set()
 
     def join(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds for the end; return whether the agent has left."""
+        """Wait up to `timeout` seconds until the agent has left; return whether it has."""
         if self._thread.ident is None:
             return self._transport.join(timeout)
         if threading.current_thread() is not self._thread:
@@ -98,7 +99,7 @@ class Standby:
         return not self._thread.is_alive()
 
     def abandon(self) -> None:
-        """End without a goodbye; a process on standby takes over."""
+        """End the agent without a goodbye; a process on standby takes over."""
         self._abandoned = True
         self._asked.set()
         self._transport.abandon()
@@ -106,7 +107,8 @@ class Standby:
         FAREWELLS.left(self)
 
     def after_fork(self) -> None:
-        """Leave the locks to the parent process in a forked child."""
+        """Close the inherited locks in a forked child without releasing them, because they belong to the parent
+        process."""
         lock, self._lock = self._lock, None
         if lock is not None:
             lock.close()

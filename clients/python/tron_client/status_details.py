@@ -1,7 +1,8 @@
 """Reads and writes the details of a failed call: google.rpc.Status with ErrorInfo and BadRequest.
 
-The SDK depends on grpcio and protobuf only, so this module describes the three small message types in a descriptor pool
-of its own: if googleapis-common-protos is installed, it defines the same names in the default pool.
+The SDK depends on grpcio and protobuf only, so this module defines the three small message types itself. It uses a
+descriptor pool of its own, because googleapis-common-protos, if it is installed, defines the same names in the default
+pool.
 """
 
 from __future__ import annotations
@@ -20,17 +21,18 @@ _SCALARS = {"int32": _Field.TYPE_INT32, "string": _Field.TYPE_STRING, "bytes": _
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """The details of an error beyond its code; empty if it has none."""
+    """The details of an error beyond its status code; all fields are empty if the error has none."""
 
     reason: str = ""
     domain: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
     fields: tuple[tuple[str, str], ...] = ()
-    """Pairs of a field name and its description."""
+    """For each refused field its name, and a description of what is wrong."""
 
 
 def decode(payload: bytes) -> Details:
-    """Return the details in the value of `grpc-status-details-bin`; an unreadable value counts as absent."""
+    """Return the details in the value of the metadata `grpc-status-details-bin`; all fields are empty if the value
+    cannot be read."""
     try:
         status = _STATUS.FromString(payload)
         reason, domain, metadata = "", "", {}
@@ -50,7 +52,8 @@ def decode(payload: bytes) -> Details:
 
 
 def encode(code: int, message: str, reason: str) -> bytes:
-    """Return the value of `grpc-status-details-bin` for an error of the contract, as a registry sends it."""
+    """Return the value of the metadata `grpc-status-details-bin` for an error of the contract, as a registry sends
+    it."""
     info = _ERROR_INFO(reason=reason, domain="grid").SerializeToString()
     detail = {"type_url": "type.googleapis.com/google.rpc.ErrorInfo", "value": info}
     payload: bytes = _STATUS(code=code, message=message, details=[detail]).SerializeToString()

@@ -1,6 +1,7 @@
-"""Decides what a parent does about children that fail: restart, wait, escalate. No clock and no I/O.
+"""Decides how a parent handles children that fail: restart, wait, or escalate. This module reads no clock and does no
+I/O.
 
-All times are seconds on one monotonic clock, passed in as `now`. `Supervision` takes facts and returns decisions;
+All times are seconds on one monotonic clock, passed in as `now`. `Supervision` receives facts and returns decisions;
 supervisor.py carries them out and reports their results.
 """
 
@@ -19,15 +20,16 @@ if TYPE_CHECKING:
     from tron_client.models import Service
 
 REMEMBERED = 1000
-"""Alerts that were dealt with and are remembered, so that one that comes again is known. The oldest is forgotten."""
+"""The number of handled alerts that are remembered, so that a repetition of one is recognized. Overflow rule: the
+oldest is forgotten."""
 
 _SLACK = 1.0
 """Seconds that a restart may exceed its time until it counts as stuck: the restart reports its own timeout first."""
 
 
 def lives(service: Service | None, failed_incarnation: int) -> bool:
-    """Return whether a service that failed in this incarnation is alive: by its liveness, or by its connection while
-    liveness is not evaluated."""
+    """Return whether a service that failed as `failed_incarnation` is alive again. While its liveness is UNKNOWN, it
+    counts as alive if it is connected as a newer incarnation."""
     if service is None:
         return False
     if service.liveness == "UNKNOWN":
@@ -36,10 +38,11 @@ def lives(service: Service | None, failed_incarnation: int) -> bool:
 
 
 def needs_restart(service: Service | None, failed_incarnation: int) -> bool:
-    """Return whether a service that failed, last in this incarnation, still needs a restart.
+    """Return whether a service that failed, last as `failed_incarnation`, still needs a restart.
 
-    A service that has registered again does not, although its old verdict may remain for a moment; nor does a service
-    that is SUSPECT, because it has come back since. If such a service fails again, another alert follows.
+    A service that has registered again needs none, although its old verdict may remain for a moment. A service that is
+    SUSPECT needs none either, because it has come back since it failed. If such a service fails again, another alert
+    follows.
     """
     if service is None:
         return True
@@ -48,7 +51,7 @@ def needs_restart(service: Service | None, failed_incarnation: int) -> bool:
 
 
 def died_again(service: Service | None, since: datetime | None) -> bool:
-    """Return whether a service is down by a verdict that is newer than the state known at `since`."""
+    """Return whether a service is DOWN by a verdict that was reached after `since`."""
     if service is None or since is None or service.liveness != "DOWN" or service.liveness_since is None:
         return False
     return service.liveness_since > since
@@ -60,7 +63,7 @@ def _lives_anew(service: Service, failed_incarnation: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """A decision to restart the child now: the `attempt`-th restart within the window, because of this alert.
+    """A decision to restart the child now: the `attempt`-th restart within the window, because of the alert `alert_id`.
 
     `incarnation` is the last incarnation that is known to have failed, 0 if none is known.
     """
@@ -74,7 +77,8 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class Escalate:
-    """A decision to notify the agent's own parent that the child has no restarts left. `incarnation` as in Restart."""
+    """A decision to send an alert to the agent's own parent, because the child is not restarted again; `why` is the
+    reason. `incarnation` has the same meaning as in Restart."""
 
     child: str
     restarts: int
@@ -94,11 +98,13 @@ class Acknowledge:
 Decision = Restart | Escalate | Acknowledge
 
 Outcome = Literal["up", "not_needed", "failed", "postponed"]
-"""How a restart ended: the child is alive again; it was alive before anything was done; it is not alive; nothing was
-done because nobody could say how the child is."""
+"""How a restart ended. `up`: the child is alive again. `not_needed`: the child was already alive, and nothing was done.
+`failed`: the child is not alive. `postponed`: nothing was done, because the state of the child could not be
+determined."""
 
 EscalationOutcome = Literal["recorded", "not_needed", "failed"]
-"""How an escalation ended: it is recorded; the child is alive, so nothing was recorded; it could not be recorded."""
+"""How an escalation ended. `recorded`: the event is recorded. `not_needed`: the child is alive, so nothing was
+recorded. `failed`: the event could not be recorded."""
 
 
 class _Phase(Enum):
@@ -126,8 +132,8 @@ class _Child:
 
 
 class Supervision:
-    """The state of all children, and the decisions about them. An alert is acknowledged only after the supervisor acted
-    on it: when the child is alive again, or when its failure was escalated."""
+    """The state of all children of an agent, and the decisions about them. An alert is acknowledged only after the
+    supervisor has acted on it: when the child is alive again, or when its failure was escalated."""
 
     def __init__(self, limits: RestartLimits) -> None:
         self._limits = limits
@@ -135,12 +141,13 @@ class Supervision:
         self._dealt_with: OrderedDict[str, None] = OrderedDict()
 
     def recall(self, child: str, started: float, incident: str) -> None:
-        """Record a restart of a previous supervisor process, which only the event log contains; call this in order,
-        oldest restart first."""
+        """Record a restart by an earlier supervisor process, as read from the event log. Call this before anything
+        else, for the oldest restart first."""
         self._child(child).history.started(started, incident)
 
     def alerted(self, child: str, alert_id: str, incarnation: int, now: float) -> list[Decision]:
-        """Record that a child failed; `incarnation` is the one that failed, 0 if that is not known."""
+        """Record that a child failed, and return the decisions that follow; `incarnation` is the one that failed, 0 if
+        it is not known."""
         if alert_id in self._dealt_with:
             return [Acknowledge((alert_id,))]
         known = self._child(child)
@@ -154,7 +161,7 @@ class Supervision:
         return self.tick(now)
 
     def recovered(self, child: str, now: float) -> list[Decision]:
-        """Record that a child is alive, for whatever reason."""
+        """Record that a child is alive, no matter why, and return the decisions that follow."""
         known = self._children.get(child)
         if known is None:
             return []
@@ -164,7 +171,7 @@ class Supervision:
         return [*self._settle(known), *self.tick(now)]
 
     def ended(self, child: str, outcome: Outcome, now: float) -> list[Decision]:
-        """Record the end of a restart that `tick` decided."""
+        """Record the outcome of a restart that `tick` returned as a decision, and return the decisions that follow."""
         known = self._children[child]
         known.running = False
         known.history.ended(now)
@@ -180,7 +187,8 @@ class Supervision:
         return decisions + self.tick(now)
 
     def escalated(self, child: str, outcome: EscalationOutcome, now: float) -> list[Decision]:
-        """Record the end of an escalation that `tick` decided."""
+        """Record the outcome of an escalation that `tick` returned as a decision, and return the decisions that
+        follow."""
         known = self._children[child]
         escalating, known.escalating = known.escalating, None
         if known.phase is not _Phase.ESCALATING or escalating is None or escalating[0] != known.trouble:

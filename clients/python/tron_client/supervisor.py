@@ -1,4 +1,5 @@
-"""Restarts the failed children of an agent, and escalates if the restarts fail. This is the shell of supervision.py.
+"""Restarts the failed children of an agent, and escalates if the restarts fail. This module carries out the decisions
+of supervision.py.
 
 One thread decides and never waits for another; each restart and each escalation has a short-lived thread of its own, at
 most `concurrency` of each.
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tron_client")
 
 Report = Callable[[float], list[Decision]]
-"""How something ended, for the core; takes `now`."""
+"""A function that reports the end of a restart or an escalation to `Supervision`; its argument is `now`, and it returns
+the next decisions."""
 
 
 class Supervisor:
@@ -47,7 +49,7 @@ class Supervisor:
     The supervisor restarts a failed child through `restart`, at once for the first time, then after growing pauses.
     After `max_restarts` within `window` seconds it escalates the failure to the agent's own parent. It acknowledges an
     alert once the child is alive again or the failure was escalated: if the supervisor dies before, the alert
-    escalates. All methods are safe from any thread. A Supervisor can be started only once.
+    escalates. All methods are thread-safe. A Supervisor can be started only once.
     """
 
     def __init__(
@@ -69,10 +71,10 @@ class Supervisor:
         `restart` may be a function, which runs in a thread of its own, or a coroutine function, which runs in the event
         loop that was running at the start. It must return once the child was started, and raise if the start failed.
         The child must be alive `restart_timeout` seconds after the restart began. `types` are the types of alert that
-        cause a restart. `on_alert` is called with every other alert, and with alerts that escalated from the parent of
-        the child, and acknowledges an alert by returning; without `on_alert`, alerts that are not CRITICAL are
-        acknowledged, and CRITICAL alerts escalate. Intervals are in seconds. Raises InvalidRequest, naming the field,
-        for an invalid argument, and ValueError if the agent has an `on_alert` of its own.
+        cause a restart. `on_alert` is called with every other alert, and with alerts that escalated from another
+        parent; an alert is acknowledged when `on_alert` returns. Without `on_alert`, alerts that are not CRITICAL are
+        acknowledged, and CRITICAL alerts escalate. Intervals are in seconds. Raises InvalidRequest, with the name of
+        the field, for an invalid argument, and ValueError if the agent has an `on_alert` of its own.
         """
         if not isinstance(agent, Agent):
             arguments.wrong_type("agent", "an Agent", agent)
@@ -110,8 +112,8 @@ class Supervisor:
         self._thread = threading.Thread(target=self._run, name=f"tron-supervisor-{agent.service_id}", daemon=True)
 
     def after_fork(self) -> None:
-        """End an inherited supervisor in a forked child, because it runs in the parent process. The child may start
-        another one."""
+        """End the supervisor in a forked child, because it runs in the parent process. The child may start another
+        one."""
         self._inherited = self._thread.ident is not None
         was_over = self._over.is_set()
         self._lock, self._woken, self._over = threading.Lock(), threading.Event(), threading.Event()

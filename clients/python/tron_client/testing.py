@@ -40,12 +40,12 @@ class FakeRegistry:
 
     It registers and re-attaches services, acknowledges heartbeats, delivers alerts until they are acknowledged, records
     published events, and removes services that send a goodbye. It declares a service down only when the test calls
-    `judge` or `declare_down`. All methods are safe from any thread.
+    `judge` or `declare_down`. All methods are thread-safe.
     """
 
     def __init__(self, *, sharing: bool = True) -> None:
-        """`sharing`: whether a stream may carry several agents, and their heartbeats in columns, as with current
-        registries."""
+        """Create a registry that is not started. With `sharing`, a stream may carry several agents, and their
+        heartbeats in columns, as with current registries."""
         self._sharing = sharing
         self._changed = threading.Condition(threading.RLock())
         self._records: dict[str, service_pb2.Service] = {}
@@ -58,9 +58,9 @@ class FakeRegistry:
         self._port = 0
         self._server: grpc.Server | None = None
         self.acknowledged: set[str] = set()
-        """The alert_ids that were acknowledged."""
+        """The alert_ids of the alerts that were acknowledged."""
         self.goodbyes: dict[str, str] = {}
-        """The services that said goodbye, and why."""
+        """The service ids that sent a goodbye, and the reason that each gave."""
 
     @property
     def address(self) -> str:
@@ -75,7 +75,7 @@ class FakeRegistry:
 
     @property
     def services(self) -> dict[str, Service]:
-        """The registered services."""
+        """The registered services, by service id."""
         with self._changed:
             return {service_id: Service.from_proto(record) for service_id, record in self._records.items()}
 
@@ -97,7 +97,7 @@ class FakeRegistry:
             return beats[-1] if beats else None
 
     def start(self) -> None:
-        """Serve, at the previous port if the registry has served before; its services are remembered."""
+        """Begin to serve: on a free port, or after `stop` on the same port as before and with the same services."""
         server = grpc.server(ThreadPoolExecutor(_MOST_STREAMS, "fake-registry"), options=(("grpc.so_reuseport", 0),))
         server.add_generic_rpc_handlers((self._handler(), self._events_handler()))
         self._port = server.add_insecure_port(f"127.0.0.1:{self._port}")
@@ -133,10 +133,10 @@ class FakeRegistry:
         return Event.from_proto(self._record(told.to_proto()))
 
     def judge(self, service_id: str, liveness: str, cause: str = "", since: datetime | None = None) -> None:
-        """Set the liveness of a service, as TRON would, `since` now or another time; it holds until the service
-        registers again.
+        """Set the liveness of a service, as TRON would; it stays as it is until the service registers again. `since` is
+        when the verdict was reached, by default now.
 
-        No message is sent.
+        No message is sent to the service.
         """
         with self._changed:
             self._records[service_id].liveness = words.LIVENESS.number(liveness)
@@ -144,13 +144,13 @@ class FakeRegistry:
             self._records[service_id].liveness_since.FromDatetime(since or datetime.now(UTC))
 
     def cut(self) -> None:
-        """Break all streams, as a lost connection would."""
+        """Break all streams, as if the connection was lost."""
         with self._changed:
             for stream in tuple(self._streams):
                 stream.outgoing.put(None)
 
     def supersede(self, service_id: str) -> int:
-        """Supersede a service, as another process with its id would; return the new incarnation."""
+        """Supersede a service, as if another process had registered its id; return the new incarnation."""
         with self._changed:
             self._incarnations += 1
             self._records[service_id].incarnation = self._incarnations
@@ -165,12 +165,13 @@ class FakeRegistry:
         self.send(service_id, heartbeat_pb2.HeartbeatResponse(declared_down=told))
 
     def forget(self, service_id: str) -> None:
-        """Remove a registration: the next heartbeat is answered by `unknown_service`."""
+        """Remove a registration without a message: the next heartbeat of the service is answered by
+        `unknown_service`."""
         with self._changed:
             del self._records[service_id]
 
     def send(self, service_id: str, response: heartbeat_pb2.HeartbeatResponse) -> None:
-        """Send any message on the stream of a service."""
+        """Send a message on the stream that carries a service."""
         with self._changed:
             self._send(service_id, response)
 

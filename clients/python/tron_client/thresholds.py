@@ -1,6 +1,6 @@
-"""The thresholds of TRON as people write them: the type, unit and range of each. Pure.
+"""The thresholds of TRON as people write them: the type, unit and range of each. This module does no I/O.
 
-The CLI, the SDK and TRON share this one table, so that a wrong value is refused with the same words everywhere.
+The CLI, the SDK and TRON share this one table, so that each of them refuses a wrong value with the same words.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _TIME = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+) ?(ms|s|min|m|h)")
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """The values that one threshold accepts. `at_most` None: the threshold has no upper bound."""
+    """The values that one threshold accepts. If `at_most` is None, there is no upper limit."""
 
     kind: str
     """The type of the value: seconds, count, ratio, switch or word."""
@@ -30,7 +30,7 @@ class Threshold:
 
     @property
     def allowed(self) -> str:
-        """Return the range in words."""
+        """The values that the threshold accepts, in words."""
         match self.kind:
             case "switch":
                 return "true or false"
@@ -73,17 +73,17 @@ THRESHOLDS = {
     "guard_burst": _seconds(),
     "guard_window": _seconds(),
 }
-"""By name. What is not here yet (a threshold of a newer TRON) is checked by TRON alone."""
+"""The thresholds by name. A threshold that is missing here, because TRON is newer, is checked by TRON alone."""
 
 FOR_EVERYONE = frozenset({"guard_ratio", "guard_min", "guard_burst", "guard_window"})
-"""Thresholds that cannot differ for one service: they are about all together."""
+"""Thresholds that cannot be set for one service, because they concern all services together."""
 
 
 def checked(name: str, value: Any) -> Any:
-    """Return a value in the form that TRON accepts: text is parsed as a person writes it, times may have a unit
-    (`1.5s`, `2min`).
+    """Return the value of a threshold in the type that TRON expects. Text is converted; a time may have a unit (`1.5s`,
+    `2min`). The value of a threshold that is not in the table is returned unchanged.
 
-    Raises ValueError that explains what is wrong, and which values are allowed.
+    Raises ValueError, whose text says what is wrong, and which values are allowed.
     """
     threshold = THRESHOLDS.get(name)
     if threshold is None:

@@ -1,7 +1,7 @@
-"""Decides which certificates a connection uses: those of its arguments, else of the environment, else of a profile.
+"""Chooses the certificates of a connection: those of its arguments, else of the environment, else of a profile.
 
-Decisions only. The certificate and the key of a client belong together, so the source that names one of them must name
-both; the certificate of the CA may come from another source.
+The certificate and the key of a client belong together, so a source that gives one of them must give both; the
+certificate of the CA may come from another source. This module does no I/O.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 VARIABLES = {"ca": "TRON_CA", "cert": "TRON_CERT", "key": "TRON_KEY"}
-"""The environment variables that name the files."""
+"""The environment variables with the paths of the files."""
 SERVER_NAME = "TRON_SERVER_NAME"
 """The environment variable with the name that the servers' certificates must have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pem:
-    """A certificate or a key: the path of a PEM file, or its content. `named`: the argument, variable or setting that
-    gave it, for error messages; it does not count in comparisons."""
+    """A certificate or a key: the path of a PEM file, or its content. `named` is the argument, environment variable or
+    setting that gave it, for error messages; comparisons ignore it."""
 
     given: str | bytes = field(repr=False)
     named: str = field(compare=False)
@@ -35,9 +35,9 @@ class Pem:
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """The certificate of the CA that signed the server's certificate, and the certificate and key of this client. Any
-    may be missing: without `ca`, the public CAs that gRPC knows are trusted. `server_name`: the name that the server's
-    certificate must have, if it is not the host of the address."""
+    """The certificate of the CA that signed the server's certificate, and the certificate and key of this client. Each
+    of them may be missing; without `ca`, the public CAs that gRPC knows are trusted. `server_name` is the name that the
+    server's certificate must have, if it is not the host of the address."""
 
     ca: Pem | None = None
     cert: Pem | None = None
@@ -51,7 +51,8 @@ class TlsFiles:
 
     @property
     def asked_by(self) -> str:
-        """What asks for TLS, for error messages."""
+        """The first argument, environment variable or setting that gave a file and so requires TLS, for error
+        messages."""
         return next((each.named for each in (self.ca, self.cert, self.key) if each is not None), "")
 
 
@@ -59,12 +60,13 @@ NO_FILES = TlsFiles()
 
 
 def from_arguments(ca: object, cert: object, key: object, server_name: object = None) -> TlsFiles:
-    """Return the files that a program gives: each a path, the content as bytes, or None; and the server's name.
+    """Return the files and the server name that a program passed as arguments. Each file is a path, its content as
+    bytes, or None.
 
     Raises TypeError for any other type, and ValueError for an empty path.
     """
     if not isinstance(server_name, str | None):
-        raise TypeError(f"server_name: must be text, not {type(server_name).__name__}")
+        raise TypeError(f"server_name: must be a string, not {type(server_name).__name__}")
     return TlsFiles(_argument("ca", ca), _argument("cert", cert), _argument("key", key), server_name or "")
 
 
@@ -78,19 +80,20 @@ def _argument(name: str, value: object) -> Pem | None:
     if not isinstance(value, str):
         raise TypeError(f"{name}: must be a path, or the content of a PEM file as bytes, not {type(value).__name__}")
     if not value:
-        raise ValueError(f"{name}: is empty; name a PEM file")
+        raise ValueError(f"{name}: is empty; give the path of a PEM file")
     return Pem(value, name)
 
 
 def from_environment(environ: Mapping[str, str]) -> TlsFiles:
-    """Return the files that the environment names; an empty variable counts as absent."""
+    """Return the files whose paths are in the environment variables; an empty variable counts as absent."""
     found = {name: environ.get(variable, "").strip() for name, variable in VARIABLES.items()}
     files = {name: Pem(path, VARIABLES[name]) for name, path in found.items() if path}
     return TlsFiles.of(files, environ.get(SERVER_NAME, "").strip())
 
 
 def choose(*sources: TlsFiles) -> TlsFiles | None:
-    """Return the files to use, from the sources in their order; None if no source names any, which means plaintext.
+    """Return the files to use: each from the first source that gives it. Returns None, which means plaintext, if no
+    source gives a file.
 
     Raises ValueError if a source gives a certificate without a key, or a key without a certificate.
     """
@@ -105,12 +108,13 @@ def choose(*sources: TlsFiles) -> TlsFiles | None:
 
 
 def name_to_verify(hosts: Sequence[str], files: TlsFiles) -> str:
-    """Return the name that the certificate of a server on these hosts must have; a Unix socket has no hosts.
+    """Return the name that the certificate of a server on these hosts must have; for a Unix socket, `hosts` is empty.
 
-    Raises ValueError for several hosts without a `server_name`: gRPC verifies all servers of a list by one name.
+    Raises ValueError for several hosts without a `server_name`, because gRPC verifies all servers of a list by one
+    name.
     """
     if files.server_name:
         return files.server_name
     if len(set(hosts)) > 1:
-        raise ValueError(f"server_name: several hosts need one name that all their certificates have ({SERVER_NAME})")
+        raise ValueError(f"server_name: for several hosts, set a name that all their certificates have ({SERVER_NAME})")
     return hosts[0] if hosts else "localhost"

@@ -1,4 +1,4 @@
-"""Makes the TLS handshake that gRPC would make, and describes in words why it fails."""
+"""Makes the TLS handshake that gRPC would make, and describes why it fails."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """The result. `answer`: the first bytes after the handshake; `refused`: why the handshake failed; both are empty if
-    the other side does not speak TLS."""
+    """The result of a TLS handshake. `answer` contains the first bytes that the server sent after the handshake;
+    `refused` says why the handshake failed. Both are empty if the server does not speak TLS."""
 
     answer: bytes = b""
     refused: str = ""
@@ -28,11 +28,11 @@ class Handshake:
 _NO_ISSUER = frozenset({2, 18, 19, 20, 21})
 _WRONG_NAME = frozenset({62, 64})
 _ALERTS = {
-    "UNKNOWN_CA": "its CA is not one that the server trusts",
+    "UNKNOWN_CA": "the server does not trust the CA that signed it",
     "CERTIFICATE_EXPIRED": "it has expired",
     "CERTIFICATE_REVOKED": "it was revoked",
     "BAD_CERTIFICATE": "the server does not accept it",
-    "UNSUPPORTED_CERTIFICATE": "it is not made for clients",
+    "UNSUPPORTED_CERTIFICATE": "it is not a certificate for clients",
     "CERTIFICATE_UNKNOWN": "the server does not accept it",
 }
 
@@ -40,8 +40,8 @@ _ALERTS = {
 def shake_hands(
     connection: socket.socket, where: str, host: str, files: TlsFiles, loaded: Loaded, first: bytes, deadline: float
 ) -> Handshake:
-    """Make a handshake with `host` over a connection, send the bytes `first`, and wait for the answer to them until
-    `deadline`, a time of the monotonic clock. `where` is the address for the words."""
+    """Make a TLS handshake with `host` over a connection, send the bytes `first`, and wait for an answer until
+    `deadline`, a time of the monotonic clock. Error messages contain `where` as the address of the server."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(["h2"])
     if loaded.ca is None:
@@ -69,7 +69,7 @@ def _ask(secured: ssl.SSLSocket, where: str, loaded: Loaded, first: bytes, deadl
         secured.settimeout(max(0.01, deadline - time.monotonic()))
         answer = secured.recv(4096)
     except TimeoutError:
-        return Handshake(refused=f"{where} speaks TLS and does not answer; is it overloaded or stopped?")
+        return Handshake(refused=f"{where} speaks TLS but does not answer; is it overloaded or stopped?")
     except ssl.SSLError as error:
         return Handshake(refused=_client_refused(error, where, loaded))
     except OSError:
@@ -80,10 +80,10 @@ def _ask(secured: ssl.SSLSocket, where: str, loaded: Loaded, first: bytes, deadl
 def _server_refused(error: ssl.SSLCertVerificationError, where: str, host: str, files: TlsFiles) -> str:
     code = error.verify_code
     if code in _NO_ISSUER:
-        trusted = "no public CA" if files.ca is None else f"not the CA of {files.ca}"
+        trusted = "not by a public CA" if files.ca is None else f"not by the CA of {files.ca}"
         return f"the certificate of {where} was signed by an unknown CA, {trusted}"
     if code in _WRONG_NAME:
-        return f"the certificate of {where} does not name {host}: connect by a name that it has, or issue it for {host}"
+        return f"the certificate of {where} is not for {host}: connect by a name in it, or issue one for {host}"
     if code in VALIDITY:
         return f"the certificate of {where} {VALIDITY[code]}"
     return f"the certificate of {where} is not valid: {error.verify_message}"
@@ -103,10 +103,11 @@ def _client_refused(error: ssl.SSLError, where: str, loaded: Loaded) -> str:
 
 
 def _closed(where: str, loaded: Loaded) -> str:
-    """Return the words for a server that closes the connection after the handshake, as gRPC does without a reason."""
+    """Return the words for a server that closes the connection after the handshake; a gRPC server does so without
+    giving a reason."""
     if loaded.cert is None:
         return (
-            f"{where} closes the connection after the TLS handshake, as a server does that requires a client "
+            f"{where} closes the connection after the TLS handshake, probably because it requires a client "
             "certificate; set TRON_CERT and TRON_KEY (or cert= and key=)"
         )
     why = own_problem(loaded) or "is perhaps not signed by the CA that the server trusts"

@@ -1,4 +1,4 @@
-"""Reads certificates and keys, and explains what is wrong with them before gRPC does not: it only fails to connect."""
+"""Reads certificates and keys, and says what is wrong with them, because gRPC would only fail to connect."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from tron_client.tls import Pem, TlsFiles
 
 MOST_BYTES = 4 << 20
-"""Bytes of one file that are read: room for a bundle of thousands of certificates."""
+"""The greatest size of a file in bytes: enough for a bundle of thousands of certificates."""
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _KEY = re.compile(rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----.+?-----END (?:[A-Z]+ )*PRIVATE KEY-----", re.DOTALL)
 
 FileStamp = tuple[int, int, int]
-"""When a file was written, its size and its inode: it changes whenever the file is replaced."""
+"""When a file was written, its size and its inode. The stamp changes whenever the file is replaced."""
 
 Stamp = tuple[FileStamp | None, ...]
-"""The stamp of each file."""
+"""The stamps of the CA, the certificate and the key; None for one that is not in a file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The content of the files, checked; None for a file that was not given."""
+    """The checked content of the files; None for a file that was not given."""
 
     ca: bytes | None
     cert: bytes | None
@@ -35,13 +35,13 @@ class Loaded:
 
 
 def stamp_of(files: TlsFiles) -> Stamp:
-    """Return the stamp of the files, without reading them."""
+    """Return the stamps of the files, without reading the files."""
     paths = [pem.path if pem is not None else "" for pem in (files.ca, files.cert, files.key)]
     return tuple(file_stamp(path) if path else None for path in paths)
 
 
 def file_stamp(path: str | os.PathLike[str]) -> FileStamp | None:
-    """Return the stamp of a file, without reading it; None if it cannot be found."""
+    """Return the stamp of a file, without reading the file; None if it cannot be found."""
     try:
         found = os.stat(path)  # noqa: PTH116 - at each call of a client
     except OSError:
@@ -50,8 +50,8 @@ def file_stamp(path: str | os.PathLike[str]) -> FileStamp | None:
 
 
 def read_files(files: TlsFiles) -> Loaded:
-    """Return the content of the files. Raises ValueError, which names the argument or variable and the file, if a file
-    cannot be read, has no certificate or key in it, or if the key does not belong to the certificate."""
+    """Return the content of the files. Raises ValueError, whose text contains the argument or variable and the file, if
+    a file cannot be read or contains no certificate or key, or if the key does not belong to the certificate."""
     ca = None if files.ca is None else _certificates(files.ca)
     if files.cert is None or files.key is None:
         return Loaded(ca, None, None)
@@ -68,7 +68,7 @@ def read_files(files: TlsFiles) -> Loaded:
 
 
 def exposed_key(files: TlsFiles) -> str:
-    """Return the path of the key if every user of this machine can read it; empty if not."""
+    """Return the path of the key file if every user of this machine can read it, else an empty string."""
     path = "" if files.key is None else files.key.path
     try:
         return path if path and os.stat(path).st_mode & stat.S_IROTH else ""  # noqa: PTH116
@@ -116,8 +116,9 @@ def _private_key(pem: Pem) -> bytes:
 
 
 def load_pair(context: ssl.SSLContext, cert: bytes, key: bytes) -> None:
-    """Give a context a certificate and its key. Raises ssl.SSLError if they do not fit; does nothing on a system
-    without files in memory, because a key must not be written to disk for a check."""
+    """Load a certificate and its key into a TLS context. Raises ssl.SSLError if they do not belong together. Does
+    nothing on a system that has no files in memory (`memfd_create`), because a key must not be written to disk for a
+    check."""
     if not hasattr(os, "memfd_create"):
         return
     with open(os.memfd_create("tron-key"), "w+b") as file:  # noqa: PTH123
@@ -130,15 +131,16 @@ def load_pair(context: ssl.SSLContext, cert: bytes, key: bytes) -> None:
 
 
 def reason_of(error: ssl.SSLError) -> str:
-    """Return OpenSSL's reason in lower-case words."""
+    """Return the reason that OpenSSL gives for an error, in lower-case words."""
     return (error.reason or str(error)).replace("_", " ").lower()
 
 
 def own_problem(loaded: Loaded) -> str:
-    """Return why no server can accept this client's certificate now: it has expired or is not valid yet; empty if it is
-    valid.
+    """Return why no server can accept this client's certificate now (it has expired, or is not valid yet); empty if it
+    is valid.
 
-    The standard library reads no dates of certificates. It verifies them in a handshake, so both ends of one are here.
+    The standard library cannot read the dates of a certificate, but verifies them in a handshake. So this function
+    makes a handshake in memory, as both the client and the server.
     """
     if loaded.cert is None or loaded.key is None or not hasattr(os, "memfd_create"):
         return ""
@@ -165,4 +167,4 @@ def own_problem(loaded: Loaded) -> str:
 
 
 VALIDITY = {9: "is not valid yet (is the clock of this machine right?)", 10: "has expired"}
-"""What OpenSSL's codes for the dates of a certificate mean."""
+"""The meaning of OpenSSL's error codes for the dates of a certificate."""

@@ -1,5 +1,5 @@
-"""The client of TRON itself: reads liveness and its reasons, reads and changes thresholds, and sends an operator's
-orders."""
+"""The client of TRON itself: it reads statistics, alerts, thresholds and the reasons of verdicts, changes thresholds,
+and starts or ends maintenance."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class SinkStats:
-    """The state of one operator sink: the numbers of waiting, delivered, failed and dropped notices."""
+    """The state of one sink of the operators: how many notices wait, were delivered, failed, and were dropped."""
 
     name: str
     queued: int = 0
@@ -48,7 +48,7 @@ class SinkStats:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """The number of services in each state of liveness, and whether TRON is watching."""
+    """The number of services in each state of liveness, TRON's other counts, and whether TRON is watching."""
 
     total_services: int
     healthy_services: int
@@ -65,12 +65,12 @@ class Stats:
     last_check: datetime | None
     sinks: tuple[SinkStats, ...] = ()
     observed_at: datetime | None = None
-    """TRON's time of the answer; subtract `last_check` from it to get the age of the last check."""
+    """The time of the answer on TRON's clock; subtract `last_check` from it to get the age of the last check."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """The event `what` that follows in `due_in` seconds unless a heartbeat arrives."""
+    """A deadline of a service: unless a heartbeat arrives, the event `what` follows in `due_in` seconds."""
 
     what: str
     due_in: float
@@ -86,13 +86,14 @@ class Explanation:
     deadlines: tuple[Deadline, ...]
     evidence: dict[str, Any]
     margin: str = ""
-    """How much of its allowed silence the longest gap used, and the suggested timeout; empty from an older TRON."""
+    """A sentence about the longest gap between heartbeats: how much of the allowed silence it used, and which timeout
+    TRON suggests. Empty from an older TRON."""
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyInForce:
-    """All thresholds by name (times in seconds), and the source of each: `built_in`, `settings`, `runtime`,
-    `service_settings` or `service_runtime`. An older TRON names no sources."""
+    """All thresholds by name (times are in seconds), and the source of each: `built_in`, `settings`, `runtime`,
+    `service_settings` or `service_runtime`. `sources` is empty from an older TRON."""
 
     thresholds: dict[str, Any]
     sources: dict[str, str]
@@ -100,7 +101,8 @@ class PolicyInForce:
 
 @dataclass(frozen=True, slots=True)
 class PolicyOverride:
-    """The thresholds that differ for one service; `watched`: TRON currently watches a service with this id."""
+    """The thresholds that are set for one service only. `watched` is True if TRON currently watches a service with this
+    id."""
 
     service_id: str
     thresholds: dict[str, Any]
@@ -110,7 +112,7 @@ class PolicyOverride:
 
 @dataclass(frozen=True, slots=True)
 class HeldNotices:
-    """The maintenance of one service; `name` is empty if the service is not registered now."""
+    """A service under maintenance. `name` is empty if the service is not registered now."""
 
     service_id: str
     name: str
@@ -118,8 +120,8 @@ class HeldNotices:
 
 
 class MonitorClient:
-    """A client of TRON for programs with threads. Safe from any thread; it is a context manager. Every call has a
-    deadline and raises a TronError."""
+    """A client of TRON for programs with threads. It is thread-safe, and a context manager. Every call has a deadline,
+    and raises a TronError if it fails."""
 
     def __init__(
         self,
@@ -131,8 +133,9 @@ class MonitorClient:
         """Create a client; `timeout` is the deadline of each call, in seconds. Raises ValueError for an invalid
         address.
 
-        With `registry` and without an address, the client looks up TRON in that registry: it raises a TronError if the
-        registry does not answer or knows no TRON, and Unreachable, a ValueError, if this client cannot use TRON's URL.
+        If `registry` is given and `address` is not, the client asks that registry for TRON's address. It then raises a
+        TronError if the registry does not answer or TRON is not registered, and Unreachable, which is a ValueError, if
+        this client cannot use TRON's URL.
         """
         self._timeout = arguments.seconds("timeout", timeout)
         given = arguments.optional_address("address", address)
@@ -160,7 +163,7 @@ class MonitorClient:
         self.close()
 
     def get_stats(self) -> Stats:
-        """Return the current counts."""
+        """Return the number of services in each state, and TRON's other counts."""
         answer = self._do(self._stub.GetStats, tron_service_pb2.GetStatsRequest())
         counts = {each.name: getattr(answer, each.name) for each in fields(Stats) if each.name not in _STATS_BY_HAND}
         return Stats(
@@ -183,21 +186,22 @@ class MonitorClient:
         return tuple(Event.from_proto(each) for each in self._do(self._stub.ListAlerts, request).alerts)
 
     def get_policy(self, service_id: str = "") -> dict[str, Any]:
-        """Return the thresholds in force, by name; times are in seconds. Raises ServiceNotFound for an unknown service
-        id."""
+        """Return the thresholds in force for a service, or for all services if `service_id` is empty; times are in
+        seconds. Raises ServiceNotFound for an unknown service id."""
         return self.read_policy(service_id).thresholds
 
     def read_policy(self, service_id: str = "") -> PolicyInForce:
-        """Return the thresholds in force, and the source of each. Raises ServiceNotFound for an unknown service id."""
+        """Return the thresholds in force for a service, or for all services if `service_id` is empty, with the source
+        of each. Raises ServiceNotFound for an unknown service id."""
         request = tron_service_pb2.GetPolicyRequest(service_id=arguments.text("service_id", service_id))
         return _in_force(self._do(self._stub.GetPolicy, request))
 
     def set_policy(self, service_id: str = "", **thresholds: Any) -> dict[str, Any]:
-        """Change thresholds for all services or for one; times are in seconds. Return all thresholds that are then in
-        force.
+        """Change thresholds for one service, or for all services if `service_id` is empty; times are in seconds. Return
+        all thresholds that are then in force.
 
-        Raises InvalidRequest, naming what is wrong, and ServiceNotFound for an unknown service id; then nothing is
-        changed.
+        Raises InvalidRequest, which says what is wrong, for an unknown threshold or an invalid value, and
+        ServiceNotFound for an unknown service id; nothing is changed then.
         """
         return self.change_policy(service_id, thresholds).thresholds
 
@@ -209,8 +213,9 @@ class MonitorClient:
         unset: Iterable[str] = (),
         allow_unknown: bool = False,
     ) -> PolicyInForce:
-        """Change thresholds as `set_policy` does; `unset` names thresholds that take the value of the layer below
-        again. `allow_unknown`: accept a service id that is not registered (yet)."""
+        """Change thresholds as `set_policy` does. `unset` lists thresholds whose change at run time is removed, so that
+        the value from the settings or the built-in value applies again. With `allow_unknown`, the service id need not
+        be registered."""
         request = tron_service_pb2.SetPolicyRequest(
             service_id=arguments.text("service_id", service_id),
             policy=_to_policy(thresholds or {}),
@@ -220,7 +225,7 @@ class MonitorClient:
         return _in_force(self._do(self._stub.SetPolicy, request))
 
     def list_overrides(self) -> tuple[PolicyOverride, ...]:
-        """Return the services whose thresholds differ from those of all services, and the differences; by id."""
+        """Return the services that have thresholds of their own, with these thresholds, sorted by service id."""
         found = self._do(self._stub.ListPolicyOverrides, tron_service_pb2.ListPolicyOverridesRequest()).overrides
         return tuple(
             PolicyOverride(
@@ -233,7 +238,7 @@ class MonitorClient:
         )
 
     def list_maintenance(self) -> tuple[HeldNotices, ...]:
-        """Return the services under maintenance, registered or not; by id."""
+        """Return the services under maintenance, sorted by service id, including those that are not registered."""
         found = self._do(self._stub.ListMaintenance, tron_service_pb2.ListMaintenanceRequest()).held
         return tuple(
             HeldNotices(each.service_id, each.name, Maintenance.from_proto(each.maintenance)) for each in found
@@ -242,8 +247,8 @@ class MonitorClient:
     def set_maintenance(
         self, service_id: str, enabled: bool, *, duration: float | None = None, reason: str = ""
     ) -> Service:
-        """Hold the alerts about a service for `duration` seconds, or until the maintenance is ended; or end it. Raises
-        ServiceNotFound."""
+        """Put a service under maintenance for `duration` seconds, or until it is ended; with `enabled` False, end its
+        maintenance. During maintenance, alerts about the service are held back. Raises ServiceNotFound."""
         request = tron_service_pb2.SetMaintenanceRequest(
             service_id=arguments.text("service_id", service_id),
             enabled=arguments.flag("enabled", enabled),
@@ -253,8 +258,8 @@ class MonitorClient:
         return Service.from_proto(self._do(self._stub.SetMaintenance, request).service)
 
     def explain(self, service_id: str) -> Explanation:
-        """Return the evidence about a service, its open deadlines, the rule that applied, and the reason. Raises
-        ServiceNotFound."""
+        """Return why a service has its current liveness: the evidence, the rule that applied, and the open deadlines.
+        Raises ServiceNotFound."""
         request = tron_service_pb2.ExplainRequest(service_id=arguments.text("service_id", service_id))
         answer = self._do(self._stub.Explain, request)
         return Explanation(
@@ -274,11 +279,13 @@ class MonitorClient:
 
 
 def find_monitor(registry: Address | str, *, timeout: float = 5.0) -> Address:
-    """Return TRON's address, as the registry knows it. Raises ServiceNotFound, another TronError, or Unreachable.
+    """Return TRON's address, which the registry knows because TRON is registered there. Raises ServiceNotFound if TRON
+    is not registered, another TronError if the registry does not answer, and Unreachable if this client cannot use
+    TRON's URL.
 
-    The credentials and interceptors of an Endpoint are used for TRON only if TRON is on a host of that Endpoint: TRON's
-    URL is what a client of the registry declared, so another host must not receive the tokens. Its `ca`, `cert` and
-    `key` are used on any host: TLS proves the host's name, and no key leaves this machine.
+    The credentials and interceptors of an Endpoint are used for TRON only if TRON is on a host of that Endpoint: any
+    client of the registry may have declared TRON's URL, so another host must not receive the tokens. Its `ca`, `cert`
+    and `key` are used on any host, because TLS proves the host's name, and no key leaves this machine.
     """
     from tron_client.client import RegistryClient  # who knows TRON's address needs no registry
 
@@ -329,7 +336,7 @@ def _to_policy(thresholds: Mapping[str, Any]) -> policy_pb2.Policy:
 def _known(name: str, field: str) -> str:
     known = policy_pb2.Policy.DESCRIPTOR.fields_by_name
     if name not in known:
-        raise _wrong(field, f"{name!r} is no threshold; the thresholds are {', '.join(sorted(known))}")
+        raise _wrong(field, f"{name!r} is not a threshold; the thresholds are {', '.join(sorted(known))}")
     return name
 
 

@@ -1,4 +1,4 @@
-"""Decides how a broken stream of changes resumes; the clients of both grpc stacks share it. Decisions only.
+"""Decides how a broken stream of changes resumes; both clients use it. This module does no I/O.
 
 A resume object provides the request, converts each answer into a value, and decides at the end of the stream what
 follows: the seconds to wait before the next attempt, or a final error.
@@ -26,16 +26,16 @@ T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 
 Draw = Callable[[], float]
-"""Draws a random number, 0 to 1."""
+"""A function that returns a random number from 0 to 1."""
 
 
 LATE_RENEWALS = 60
-"""Attempts without a valid credential after the credential of a stream has ended, because its renewal may be late:
-about a minute. Then the error is raised, because the credential may have been revoked."""
+"""The number of attempts without a valid credential after the credential of a stream has expired: about a minute,
+because the renewal may be late. Then the error is raised, because the credential may have been revoked."""
 
 
 class Resume(Protocol[T_co]):
-    """The state of one followed stream."""
+    """The state of a stream that is opened again after it broke."""
 
     reconnect: bool
 
@@ -43,11 +43,11 @@ class Resume(Protocol[T_co]):
         """Return the request for the next stream."""
 
     def accept(self, answer: Any) -> T_co:
-        """Return the value that one answer carries, and record the position in the stream."""
+        """Convert an answer to the value that it carries, and record the position in the stream."""
 
     def ended(self, error: TronError | None) -> tuple[float, T_co | None]:
-        """Return, at the end of a stream, the seconds to wait, and a value to yield first. Raises an error that a retry
-        cannot repair."""
+        """Handle the end of a stream: return the seconds to wait before the next one, and a value that must be yielded
+        first (or None). Raises `error` if another attempt cannot help."""
 
 
 class _Patience(Generic[T]):
@@ -77,11 +77,11 @@ class _Patience(Generic[T]):
 
 
 class ServiceResume(_Patience[ServiceChange]):
-    """Follows the services from revision to revision.
+    """Follows the changes of services by their revisions.
 
     If a snapshot breaks off, the next stream begins a new snapshot after a `reset`, because an incomplete snapshot has
-    no revision to resume from. The same happens if the registry no longer keeps the revision. No change is skipped
-    silently.
+    no revision to resume from. The same happens if the registry no longer keeps the revision. So no change is lost
+    without notice.
     """
 
     def __init__(self, start_revision: int = 0, *, reconnect: bool = True, draw: Draw = random.random) -> None:
@@ -91,7 +91,8 @@ class ServiceResume(_Patience[ServiceChange]):
         self._said_some = False
 
     def request(self) -> registry_service_pb2.WatchServicesRequest:
-        """Return the request from the last complete revision; revision 0 asks for a snapshot."""
+        """Return the request for the changes after the last revision; without a complete snapshot, the request is for a
+        new one."""
         return registry_service_pb2.WatchServicesRequest(start_revision=0 if self._in_snapshot else self._revision)
 
     def accept(self, answer: registry_service_pb2.WatchServicesResponse) -> ServiceChange:
@@ -109,7 +110,7 @@ class ServiceResume(_Patience[ServiceChange]):
         return ServiceChange(answer.revision, "snapshot_complete")
 
     def ended(self, error: TronError | None) -> tuple[float, ServiceChange | None]:
-        """Return the wait and the value as described in Resume."""
+        """Return the seconds to wait and the value to yield first, as described in `Resume.ended`."""
         if isinstance(error, RevisionCompacted):
             if self._revision == 0:
                 raise error
@@ -125,8 +126,7 @@ class ServiceResume(_Patience[ServiceChange]):
 
 
 class EventResume(_Patience[Event]):
-    """Follows the event log from sequence number to sequence number. Raises RevisionCompacted if the log no longer goes
-    back far enough.
+    """Follows the event log by sequence numbers. Raises RevisionCompacted if the log no longer keeps the next event.
 
     With `only_new`, a stream that breaks before its first event misses the events during the break.
     """
@@ -148,7 +148,7 @@ class EventResume(_Patience[Event]):
         )
 
     def request(self) -> event_service_pb2.SubscribeEventsRequest:
-        """Return the request after the last received event."""
+        """Return the request for the events after the last received one."""
         return self._request
 
     def accept(self, answer: event_service_pb2.SubscribeEventsResponse) -> Event:
@@ -159,7 +159,8 @@ class EventResume(_Patience[Event]):
         return Event.from_proto(answer.event)
 
     def ended(self, error: TronError | None) -> tuple[float, Event | None]:
-        """Return the wait and the value as described in Resume."""
+        """Return the seconds to wait before the next stream, and None, because no value must be yielded first. Raises
+        `error` as `Resume.ended` does."""
         if not self.reconnect and error is not None:
             raise error
         return self._wait(error), None

@@ -1,4 +1,4 @@
-"""Converts between the numbers of enums on the wire and their names as people write them."""
+"""Converts between the numbers of protobuf enums and their names as people write them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Words:
-    """The names of an enum and their numbers; the unspecified number has the empty name."""
+    """The names of an enum's members, and their numbers. The number 0 (unspecified) has the empty name."""
 
     def __init__(self, field: str, numbers: Mapping[str, int], *, lower: bool = False) -> None:
         self._field = field
@@ -23,15 +23,17 @@ class Words:
         self._numbers = {word.lower(): number for number, word in self._words.items()}
 
     def number(self, word: str, field: str = "") -> Any:
-        """Return the number of a name in any case; raise InvalidRequest, naming `field`, for an unknown name."""
+        """Return the number of a name, in upper or lower case. Raises InvalidRequest, with `field` as the name of the
+        field, for an unknown name."""
         named = field or self._field
         number = self._numbers.get(arguments.text(named, word).lower())
         if number is None:
-            arguments.refuse(named, f"{word!r} is none of {', '.join(word for word in self._numbers if word)}")
+            arguments.refuse(named, f"{word!r} is not one of {', '.join(word for word in self._numbers if word)}")
         return number
 
     def word(self, number: int) -> str:
-        """Return the name of a number; a number from a newer contract is returned as digits."""
+        """Return the name of a number. A number that this SDK does not know, because the registry is newer, is returned
+        as digits."""
         return self._words.get(number, str(number))
 
 

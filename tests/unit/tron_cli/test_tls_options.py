@@ -114,14 +114,14 @@ def test_commands_say_what_is_wrong_with_tls(registry: Canned, authority: TestAu
     at = ["--registry", registry.address]
     plain = tron(tmp_path, "services", *at)
     assert plain.returncode == 1
-    assert "speaks TLS, and this client does not; set TRON_CA" in plain.stderr
+    assert "speaks TLS, but this client does not; set TRON_CA" in plain.stderr
     other = tron(tmp_path, "services", *at, "--ca", str(TestAuthority(tmp_path / "other").ca))
     assert "was signed by an unknown CA" in other.stderr
     anonymous = tron(tmp_path, "services", *at, "--ca", str(authority.ca))
     assert "set TRON_CERT and TRON_KEY" in anonymous.stderr
     with canned_registry() as plaintext:
         done = tron(tmp_path, "services", "--registry", plaintext.address, "--ca", str(authority.ca))
-    assert f"{plaintext.address} speaks plaintext, and this client was asked to use TLS" in done.stderr
+    assert f"{plaintext.address} speaks plaintext, but this client is set to use TLS" in done.stderr
 
 
 class _Healthy(BaseHTTPRequestHandler):

@@ -93,8 +93,8 @@ def closed_port() -> str:
     ("server", "kind", "words"),
     [
         (http1, "http1", "an HTTP server answers at {}, not gRPC"),
-        (tls_alert, "tls", "{} speaks TLS, and this client does not"),
-        (greeting, "other", "what listens at {} is not a gRPC server"),
+        (tls_alert, "tls", "{} speaks TLS, but this client does not"),
+        (greeting, "other", "the program that listens at {} is not a gRPC server"),
         (slam, "closed", "{} accepts connections and closes them without an answer"),
     ],
 )
@@ -153,7 +153,7 @@ def test_the_look_names_a_proxy_that_refuses(monkeypatch: pytest.MonkeyPatch) ->
     found = look("registry.example:6122")
     assert found.kind == "proxy"
     assert found.words == (
-        f"the proxy http://{proxy} (from http_proxy) refuses connections; no_proxy=registry.example goes around it"
+        f"the proxy http://{proxy} (from http_proxy) refuses connections; set no_proxy=registry.example to bypass it"
     )
 
 
@@ -174,7 +174,7 @@ def test_the_look_names_a_proxy_that_denies(monkeypatch: pytest.MonkeyPatch) -> 
     [
         (lambda: listening(http1), "an HTTP server answers at"),
         (lambda: listening(tls_alert), "speaks TLS"),
-        (another_grpc_server, "is gRPC but does not serve this call"),
+        (another_grpc_server, "does not serve this call"),
     ],
 )
 def test_an_agent_says_why_it_does_not_start(

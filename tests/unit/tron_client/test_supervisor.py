@@ -196,7 +196,7 @@ def test_a_child_that_dies_again_before_it_was_seen_alive_is_noticed_at_once(
         children.start("a")
         alert_id = children.kill("a")
         fake.wait_for(lambda: alert_id in fake.acknowledged)
-    assert recorded(fake, "restart_failed")[0].details["why"] == "it died again"
+    assert recorded(fake, "restart_failed")[0].details["why"] == "the child died again"
     assert [event.type for event in recorded(fake)][-1] == "restart_succeeded"
 
 
@@ -235,7 +235,7 @@ async def test_a_coroutine_that_does_not_end_is_cancelled_and_counts_as_failed(
     async with Supervisor(parent, restart, max_restarts=1, restart_timeout=0.2):
         alert_id = fake.alert("parent", service_id="a").alert_id
         await asyncio.to_thread(fake.wait_for, lambda: alert_id in fake.acknowledged)
-    assert recorded(fake, "restart_failed")[0].details["why"] == "did not end within 0.2 s"
+    assert recorded(fake, "restart_failed")[0].details["why"] == "the callback did not end within 0.2 s"
 
 
 def test_a_function_that_does_not_end_is_escalated_and_not_run_twice(

@@ -71,7 +71,7 @@ def test_a_certificate_and_its_key_come_from_one_source() -> None:
     [
         ({"ca": 7}, TypeError, "ca: must be a path"),
         ({"key": ""}, ValueError, "key: is empty"),
-        ({"server_name": 3}, TypeError, "server_name: must be text"),
+        ({"server_name": 3}, TypeError, "server_name: must be a string"),
         ({"ca": "x", "plaintext": True}, ValueError, "plaintext: cannot be combined"),
         ({"ca": "x", "credentials": grpc.local_channel_credentials()}, ValueError, "credentials: cannot be combined"),
     ],
@@ -143,7 +143,7 @@ async def test_an_asynchronous_client_refuses_such_files_too(tmp_path: Path) -> 
 
 
 def test_a_server_name_without_tls_is_refused() -> None:
-    with pytest.raises(ValueError, match="server_name: means nothing without TLS"):
+    with pytest.raises(ValueError, match="server_name: has no effect without TLS"):
         RegistryClient(Endpoint("127.0.0.1:1", server_name="a"))
 
 
@@ -268,8 +268,8 @@ def test_the_default_profile_is_for_callers_that_give_no_address(
         ("profiles = 3\n", "profiles: must be tables"),
         ("[profiles]\np = 3\n", "profiles.p: must be a table"),
         ('[profiles.p]\nregsitry = "a:1"\n', "profiles.p.regsitry: is not known; the settings are registry, tron, ca"),
-        ("[profiles.p]\nca = 3\n", "profiles.p.ca: must be text"),
-        ('[profiles.p]\nca = " "\n', "profiles.p.ca: must be text, and not empty"),
+        ("[profiles.p]\nca = 3\n", "profiles.p.ca: must be a string"),
+        ('[profiles.p]\nca = " "\n', "profiles.p.ca: must be a string that is not empty"),
         ('[profiles.p]\nregistry = "http://a"\n', "profiles.p.registry: 'http://a' has a scheme"),
         ("[profiles.q]\n", "TRON_PROFILE: "),
     ],
@@ -285,5 +285,5 @@ def test_what_is_wrong_with_a_profile_is_named(tmp_path: Path, text: str, words:
 def test_a_profile_without_a_file_is_an_error_only_if_it_was_asked_for(tmp_path: Path) -> None:
     environ = {"XDG_CONFIG_HOME": str(tmp_path)}
     assert find_profile(environ, address_given=False) is None
-    with pytest.raises(ValueError, match="there is no file"):
+    with pytest.raises(ValueError, match="does not exist"):
         find_profile(environ | {"TRON_PROFILE": "p"}, address_given=True)

@@ -83,7 +83,7 @@ def test_several_hosts_and_a_tunnel_need_the_name_of_the_certificates(authority:
             assert what_answers(endpoint).kind in ("grpc", "refused")
             with RegistryClient(endpoint) as client:
                 wait_until(lambda client=client: client.list_services() is not None, 10, "it answers")  # type: ignore[misc]
-        with pytest.raises(ValueError, match="server_name: several hosts need one name"):
+        with pytest.raises(ValueError, match="server_name: for several hosts, set a name"):
             Agent("a", registry=Endpoint(several, ca=authority.ca))
 
 
@@ -206,14 +206,14 @@ def test_a_plaintext_client_is_told_to_use_tls(authority: TestAuthority) -> None
     with registry(authority) as canned:
         found = what_answers(parse_address(canned.address, ""))
     assert found.kind == "tls"
-    assert "speaks TLS, and this client does not; set TRON_CA (or ca=)" in found.words
+    assert "speaks TLS, but this client does not; set TRON_CA (or ca=)" in found.words
 
 
 def test_a_client_with_tls_is_told_that_the_server_speaks_plaintext(authority: TestAuthority) -> None:
     with canned_registry() as canned:
         assert look(canned.address, ca=authority.ca) == (
             "plaintext",
-            f"{canned.address} speaks plaintext, and this client was asked to use TLS (by ca)",
+            f"{canned.address} speaks plaintext, but this client is set to use TLS (by ca)",
         )
 
 
@@ -237,8 +237,8 @@ def expired_client(authority: TestAuthority, tmp_path: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("server", "client", "words"),
     [
-        ({}, other_ca, "was signed by an unknown CA, not the CA of ca "),
-        ({"ips": ("127.0.0.9",)}, no_client_certificate, "does not name 127.0.0.1"),
+        ({}, other_ca, "was signed by an unknown CA, not by the CA of ca "),
+        ({"ips": ("127.0.0.9",)}, no_client_certificate, "is not for 127.0.0.1"),
         (
             {"starts": timedelta(hours=-2), "ends": timedelta(hours=-1)},
             no_client_certificate,
@@ -278,7 +278,7 @@ def test_a_client_says_that_the_server_speaks_plaintext(authority: TestAuthority
     with (
         canned_registry() as canned,
         RegistryClient(Endpoint(canned.address, ca=authority.ca)) as client,
-        pytest.raises(RegistryUnavailable, match=r"speaks plaintext, and this client was asked to use TLS \(by ca\)"),
+        pytest.raises(RegistryUnavailable, match=r"speaks plaintext, but this client is set to use TLS \(by ca\)"),
     ):
         client.list_services()
 
