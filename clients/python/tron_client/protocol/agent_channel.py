@@ -1,4 +1,5 @@
-"""The channel of a heartbeat stream: a new one for a renewed credential, and once a connection was abandoned."""
+"""The gRPC channel of a heartbeat stream. It is replaced after a credential was renewed, and after a connection was
+abandoned."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class AgentChannel:
-    """The channel to one address. Called with the lock of the stream held, except for `wait_ready`."""
+    """The gRPC channel to one address. The caller must hold the lock of the stream, except for `wait_ready`."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -34,18 +35,19 @@ class AgentChannel:
         return self._channel
 
     def give_up(self) -> None:
-        """Use another connection for later streams, here and in the whole process."""
+        """Abandon the connection: later streams of the whole process use another one."""
         TRUST.give_up(self._generation)
 
     def may_renew(self) -> bool:
-        """Return whether the next stream may present another credential than the last one did."""
+        """Return whether the next stream may use another credential than the last one did."""
         try:
             return renews_unseen(self._address) or presented_to(self._address) != self._presented
         except ValueError:
             return False  # the file is being written
 
     def wait_ready(self, timeout: float) -> bool:
-        """Wait until the channel is connected; return whether it is. Without the lock."""
+        """Wait up to `timeout` seconds until the channel is connected; return whether it is. The caller must not hold
+        the lock."""
         if self._channel is None:
             return False
         ready = grpc.channel_ready_future(self._channel)
@@ -64,5 +66,5 @@ class AgentChannel:
             self._channel = None
 
     def forget(self) -> None:
-        """Keep the channel of the parent process unused in a forked child."""
+        """Keep a reference to the parent's channel in a forked child, without using the channel."""
         forks.keep(self._channel)

@@ -1,4 +1,5 @@
-"""The part of an `Agent` that connects its session, its inbox, and the stream that carries the agent. No decisions.
+"""Connects the parts of one `Agent`: its session, its inbox, and the stream that carries it. This module makes no
+decisions.
 
 The lock is that of the `Connection`, which guards all sessions of its streams; no callback of the program runs while
 the lock is held.
@@ -33,15 +34,15 @@ if TYPE_CHECKING:
 
 
 class Stream(Protocol):
-    """The stream that carries an agent. `poke` and `abandon` are called with the lock held."""
+    """The stream that carries an agent. The caller must hold the lock for `poke` and `abandon`."""
 
     over: bool
 
     def poke(self, agent: AgentTransport) -> None:
-        """Send what this agent's session has to send."""
+        """Send the messages that this agent's session has to send."""
 
     def abandon(self, agent: AgentTransport) -> Call | None:
-        """Stop carrying this agent, without a goodbye. Return the call to cancel, if there is one."""
+        """Stop carrying this agent, without a goodbye. Return the gRPC call that must be cancelled, or None."""
 
     def join(self, timeout: float) -> None:
         """Wait until the stream has ended, for at most `timeout` seconds."""
@@ -55,21 +56,21 @@ class Call(Protocol):
 
 
 class Streams(Protocol):
-    """The streams to one endpoint."""
+    """The streams to one Endpoint."""
 
     lock: threading.RLock
     """The lock that guards the sessions of all agents of these streams."""
     address: Address
 
     def carry(self, agent: AgentTransport) -> None:
-        """Carry this agent on one of the streams. Called with the lock held."""
+        """Carry this agent on one of the streams. The caller must hold the lock."""
 
     def after_fork(self) -> None:
         """Drop the streams and replace the lock in a forked child, because the streams belong to the parent process."""
 
 
 class AgentTransport:
-    """Runs the session of one agent on one of the streams to its endpoint. Safe from any thread."""
+    """Runs the session of one agent on one of the streams to its Endpoint. Thread-safe."""
 
     def __init__(
         self,
@@ -85,7 +86,7 @@ class AgentTransport:
         self.inbox = AlertInbox(self._inbox_emptied)
         self._connection = connection
         self._changed = threading.Condition(connection.lock)
-        """Guards the session, and is notified when something happened to it."""
+        """Guards the session, and is notified when the session changed."""
         self._lag = lag
         self._hooks = hooks
         self._unseen = False
@@ -107,7 +108,7 @@ class AgentTransport:
 
     @property
     def last_error(self) -> str:
-        """Why the agent is not registered, or was last not registered, in words; empty while no reason is known."""
+        """Why the agent is not registered, or was last not registered, for people; empty while no reason is known."""
         return self.session.last_error
 
     @property
@@ -128,7 +129,8 @@ class AgentTransport:
 
     @property
     def inherited(self) -> bool:
-        """Whether the parent of this forked process started the agent, so that it has ended here."""
+        """Whether the agent was started in the parent process, before this process was forked: in this process it has
+        ended."""
         return self._inherited
 
     @property
@@ -138,7 +140,7 @@ class AgentTransport:
 
     @property
     def superseded_by(self) -> int:
-        """The incarnation that superseded the agent; 0 if none did, or the registry did not send it."""
+        """The incarnation that superseded the agent; 0 if none did, or if the registry did not send it."""
         return self.session.superseded_by
 
     def wait_over(self, timeout: float) -> bool:
@@ -160,11 +162,11 @@ class AgentTransport:
     # --- what programs do -------------------------------------------------------------------------------------------
 
     def reserve(self) -> None:
-        """Assign the agent to this process now, although it is started later."""
+        """Record that the agent belongs to this process and not to a forked child, although it is started later."""
         self._started = True
 
     def start(self) -> None:
-        """Carry the agent on a stream."""
+        """Start the agent: let a stream carry it."""
         with self._changed:
             if self.session.over:
                 return
@@ -174,25 +176,25 @@ class AgentTransport:
             self._connection.carry(self)
 
     def report(self, figures: Figures, busy_for: float | None) -> None:
-        """Keep the given values for the next heartbeat; a new status or message is sent at once."""
+        """Store the reported values for the next heartbeat; a new status or message is sent at once."""
         with self._changed:
             if self.session.report(figures, busy_for, time.monotonic(), datetime.now(UTC)):
                 self._poke()
 
     def advance(self, steps: int) -> None:
-        """Raise the activity counter."""
+        """Raise the activity counter by `steps`."""
         with self._changed:
             self.session.advance(steps)
 
     def acknowledge(self, alert_id: str) -> None:
-        """Acknowledge an alert over the stream."""
+        """Acknowledge an alert: the acknowledgement is sent on the agent's stream."""
         self.inbox.acknowledged(alert_id)
         with self._changed:
             self.session.acknowledge(alert_id)
             self._poke()
 
     def hand_over(self, *, unseen: bool = False) -> None:
-        """Prepare for another process to take over: being superseded then counts as a normal end. Heartbeats continue
+        """Prepare for another process to take over: to be superseded is a normal end from now on. Heartbeats continue
         until then.
 
         `unseen` has the same meaning as in `say_goodbye`.
@@ -202,7 +204,7 @@ class AgentTransport:
         self._close_inbox()
 
     def step_aside(self, incarnation: int) -> None:
-        """Become superseded without having been started."""
+        """Become superseded by this incarnation, although the agent was never started."""
         with self._changed:
             self.session.step_aside(incarnation)
             events = self.session.take_happened()
@@ -212,8 +214,8 @@ class AgentTransport:
     def say_goodbye(self, reason: str, *, unseen: bool = False) -> None:
         """Begin to leave: send the goodbye as soon as a stream carries the agent.
 
-        `unseen`: a signal is about to end the program, so the program must not notice the end of the agent and end on
-        its own first.
+        `unseen` means that a signal is about to end the program; the program must not notice that its agent ends,
+        because it might then end on its own first.
         """
         self._unseen = self._unseen or unseen
         self._close_inbox()
@@ -224,8 +226,8 @@ class AgentTransport:
             self.abandon()
 
     def join(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds for the end of the agent, and of its stream if that carries no other agent;
-        return whether both have ended."""
+        """Wait up to `timeout` seconds until the agent has ended, and its stream too if that carries no other agent;
+        return whether the agent has ended."""
         deadline = time.monotonic() + timeout
         with self._changed:
             ended = self._changed.wait_for(lambda: self._finished or self._last_carrier is None, max(0.0, timeout))
@@ -244,7 +246,8 @@ class AgentTransport:
         self.finish()
 
     def after_fork(self) -> None:
-        """Detach from the parent's stream in a forked child. An agent that was not started yet may be started there."""
+        """Detach the agent from the parent's stream in a forked child. An agent that was not started yet may be started
+        in the child."""
         self._connection.after_fork()
         self._changed = threading.Condition(self._connection.lock)
         self._carrier = self._last_carrier = None
@@ -256,20 +259,21 @@ class AgentTransport:
     # --- the stream's side ------------------------------------------------------------------------------------------
 
     def carried(self, stream: Stream | None) -> None:
-        """Record which stream carries the agent from now on; None if no stream does. Called with the lock held."""
+        """Record which stream carries the agent from now on; None if no stream does. The caller must hold the lock."""
         self._carrier = stream
         self._last_carrier = self._last_carrier if stream is None else stream
 
     def loop_lag(self) -> float | None:
-        """Return the seconds by which the program's event loop is late; None without a loop."""
+        """Return by how many seconds the program's event loop is late; None if there is no loop, or nothing was
+        measured yet."""
         return self._lag.measure()
 
     def notify(self) -> None:
-        """Wake the threads that wait for a change of the session. Called with the lock held."""
+        """Wake the threads that wait for a change of the session. The caller must hold the lock."""
         self._changed.notify_all()
 
     def handle(self, events: Sequence[Happened]) -> None:
-        """Log an outcome of the session, and call the program back if the outcome requires it."""
+        """Log each outcome of the session, and call the program's callbacks if an outcome requires it."""
         for each in events:
             stream_log.happened_to(self.service_id, each)
             match each:
@@ -285,7 +289,7 @@ class AgentTransport:
                     self._hooks.declared_down(self.service_id, each.event)
 
     def finish(self) -> None:
-        """Record that no stream carries the agent any more."""
+        """Record that the agent has ended, because no stream carries it any more."""
         with self._changed:
             if self._finished:
                 return

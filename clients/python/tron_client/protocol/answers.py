@@ -21,11 +21,11 @@ class Registered:
     service: Any
     """The service record; the session does not read it."""
     observed_at: datetime | None = None
-    """The registry's time; None from a registry that does not send it."""
+    """The time on the registry's clock; None if the registry does not send it."""
     instance_id: str = ""
     """The instance_id of the registration; empty from a registry that does not offer shared streams."""
     batches: bool = False
-    """Whether the registry reads beats in columns, and many registrations in a message."""
+    """Whether the registry accepts beats in columns, and many registrations in one message."""
 
 
 @dataclass(slots=True)
@@ -50,14 +50,14 @@ class UnknownService:
     """The registry does not know the service: register it again."""
 
     service_id: str = ""
-    """The service; empty if the registry does not remember to which service the incarnation belonged."""
+    """The id of the service; empty if the registry does not know to which service the incarnation belonged."""
     incarnation: int = 0
-    """The incarnation that a beat in columns named; 0 for any other beat."""
+    """The incarnation, if the beat was sent in columns; 0 for any other beat."""
 
 
 @dataclass(frozen=True, slots=True)
 class Superseded:
-    """A newer incarnation holds the service id: stop."""
+    """A newer incarnation holds the service id, so this agent must stop."""
 
     incarnation: int
     service_id: str = ""
@@ -73,10 +73,11 @@ class DeclaredDown:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """The registry is about to stop: reconnect within this many seconds.
+    """The registry asks the agent to open another stream.
 
-    `ends_after`: the registry goes on, and ends this stream after this many seconds; None: it stops. `renews`: the next
-    stream needs another credential.
+    If `ends_after` is None, the registry is about to stop: reconnect after a random wait of up to `reconnect_after`
+    seconds. Otherwise the registry continues, and ends only this stream, after `ends_after` seconds; with `renews`, the
+    next stream must use another credential.
     """
 
     reconnect_after: float
@@ -86,7 +87,7 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The registry refused a part of a message; the stream continues."""
+    """The registry refused a part of a message, for example one field. The stream stays open."""
 
     field: str
     description: str
@@ -94,12 +95,12 @@ class Rejected:
     reason: str = ""
     """A name of grid.registry.v1.ErrorReason; empty from a registry that does not send it."""
     instance_id: str = ""
-    """The instance_id of a refused registration; empty if another message was refused."""
+    """The instance_id of the registration that was refused; empty if another message was refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """The registry has removed this incarnation as its goodbye requested, and the removal is on disk."""
+    """The registry has removed this incarnation after its goodbye, and the removal is durable."""
 
     service_id: str
     incarnation: int

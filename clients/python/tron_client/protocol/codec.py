@@ -22,25 +22,25 @@ if TYPE_CHECKING:
     from tron_client.protocol.messages import OutgoingShared
 
 _STATUS_NUMBERS = {words.STATUSES.word(number): number for number in service_pb2.ServiceStatus.values()} | {None: 0}
-"""The numbers of statuses as the session spells them."""
+"""The numbers of the statuses, by their names in lower case; 0 for None."""
 
 _MOST_BYTES = 256 << 10
-"""Of registrations in one message; the registry takes a megabyte."""
+"""The greatest size of the registrations in one message, in bytes; the registry accepts a megabyte."""
 
 LONGEST_RECONNECT = 300.0
 """The most seconds over which a draining registry spreads the agents that connect again. A longer time would keep
 agents away for longer than any of them is missed."""
 
 _UNSET_ACTIVITY = 2**64 - 1
-"""An element of the column `activity` that reports nothing."""
+"""The element of the column `activity` for an agent that does not report its activity."""
 
 _REASONS = {number: name for name, number in error_reason_pb2.ErrorReason.items()} | {0: ""}
-"""The names of error reasons; empty from a registry that names none."""
+"""The names of error reasons by number; empty for the number 0, which a registry sends that gives no reason."""
 
 
 def encode(message: OutgoingShared, loop_lags: Sequence[float | None] = ()) -> heartbeat_pb2.HeartbeatRequest:
-    """Return the protobuf message for an outgoing message. `loop_lags`: for each beat, then for each beat in columns,
-    the seconds by which its program's event loop is late; empty: no loop is late."""
+    """Return the protobuf message for an outgoing message. `loop_lags` contains, for each beat and then for each beat
+    in columns, the seconds by which the program's event loop is late, or None. If it is empty, no lag is reported."""
     match message:
         case messages.Beats():
             request = _beats(message.beats, loop_lags)
@@ -69,7 +69,8 @@ def encode(message: OutgoingShared, loop_lags: Sequence[float | None] = ()) -> h
 def encode_all(
     message: OutgoingShared, loop_lags: Sequence[float | None] = ()
 ) -> Iterator[heartbeat_pb2.HeartbeatRequest]:
-    """Yield what `encode` returns, in several messages if the registrations are too large for one message."""
+    """Yield the protobuf messages for an outgoing message: one, or several if the registrations are too large for
+    one."""
     if not isinstance(message, messages.Registers):
         yield encode(message, loop_lags)
         return
@@ -84,8 +85,8 @@ def encode_all(
 
 
 def decode_all(response: heartbeat_pb2.HeartbeatResponse) -> Iterator[Incoming]:
-    """Yield what the registry sent: nothing for a kind of message that this SDK does not know, and several messages if
-    one message contains several answers."""
+    """Yield the incoming messages in a protobuf message: none if this SDK does not know this kind of message, and
+    several if it contains several answers."""
     if response.WhichOneof("kind") == "registrations":
         for registered in response.registrations.registered:
             yield _registered(registered)
@@ -94,7 +95,7 @@ def decode_all(response: heartbeat_pb2.HeartbeatResponse) -> Iterator[Incoming]:
 
 
 def decode(response: heartbeat_pb2.HeartbeatResponse) -> Incoming | None:
-    """Return the incoming message in a protobuf message; None for a kind of message that this SDK does not know."""
+    """Return the incoming message in a protobuf message; None if this SDK does not know this kind of message."""
     match response.WhichOneof("kind"):
         case "ack":
             return answers.BeatAck(response.ack.sequence)
@@ -122,7 +123,7 @@ def decode(response: heartbeat_pb2.HeartbeatResponse) -> Incoming | None:
 
 
 def stream_error(error: TronError | None) -> StreamError | None:
-    """Return the error that ended a stream, in the form that the session reads."""
+    """Return the error that ended a stream as a StreamError, which the session handles; None for None."""
     if error is None:
         return None
     incarnation = error.incarnation if isinstance(error, Superseded) else 0

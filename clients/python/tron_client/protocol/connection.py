@@ -1,4 +1,4 @@
-"""Decides which stream carries which agent: one `Connection` serves all agents of the process with equal endpoints.
+"""Decides which stream carries which agent: one `Connection` serves all agents of the process with equal Endpoints.
 
 Agents share a stream up to a limit, then further agents share a second stream. If the registry does not offer shared
 streams, each agent has a stream of its own, as does an agent with `own_stream`.
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 
 class Connection:
-    """The streams to one endpoint, the lock that guards their agents, and the threads that call the programs back."""
+    """The streams to one Endpoint, the lock that guards their agents, and the threads that call the programs'
+    callbacks."""
 
     def __init__(self, address: Address, *, shared: bool) -> None:
         self.lock = threading.RLock()
@@ -37,11 +38,11 @@ class Connection:
         forks.watch(self)
 
     def lane(self) -> Lane:
-        """Return a lane for callbacks that must not overtake one another."""
+        """Return a lane for callbacks of one agent that must run one after the other."""
         return Lane(self._pool)
 
     def carry(self, agent: AgentTransport) -> None:
-        """Carry the agent on a stream with room, or on a new one. Called with the lock held."""
+        """Carry the agent on a stream that has room, or on a new one. The caller must hold the lock."""
         stream = next((each for each in self._streams if self._has_room(each)), None)
         if stream is None:
             stream = ThreadTransport(self, _process_id() if self._shared else "")
@@ -52,17 +53,17 @@ class Connection:
             stream.add(agent)
 
     def carry_alone(self, agent: AgentTransport) -> None:
-        """Carry the agent on a stream of its own, because the registry does not offer shared streams. Called with the
-        lock held."""
+        """Carry the agent on a stream of its own, because the registry does not offer shared streams. The caller must
+        hold the lock."""
         self._offered = False
         self.carry(agent)
 
     def opened(self, stream: ThreadTransport) -> None:
-        """Record that this stream carries agents, too, which another one carried. Called with the lock held."""
+        """Record a new stream, to which agents of another stream are moving. The caller must hold the lock."""
         self._streams.append(stream)
 
     def ended(self, stream: ThreadTransport) -> None:
-        """Record that the stream carries no agent any more. Called with the lock held."""
+        """Record that the stream carries no agent any more. The caller must hold the lock."""
         if stream in self._streams:  # one to which no agent has moved was never counted
             self._streams.remove(stream)
 
@@ -98,8 +99,8 @@ forks.watch(_connections)
 
 
 def connection_to(address: Address, *, own_stream: bool) -> Connection:
-    """Return the connection for an agent: the one for all agents with an equal endpoint, or, with `own_stream`, a new
-    one for this agent alone."""
+    """Return the connection for an agent: the one that all agents with an equal Endpoint share, or, with `own_stream`,
+    a new one for this agent alone."""
     if own_stream:
         return Connection(address, shared=False)
     if not _is_hashable(address):

@@ -1,11 +1,11 @@
-"""Moves the agents of a stream that is about to end to the next one, which is open beside it. Decisions only.
+"""Moves the agents of a stream that is about to end to the next stream, while both are open. This module does no I/O.
 
-One agent goes first, while the others go on where they are: only once the registry has answered its registration do
-they follow. An agent that the next stream cannot register in time returns, and registers on the former stream again,
-which stays open until no agent needs it. So an agent sends no heartbeats only while its registration is on its way.
+One agent moves first, and the others follow once the registry has confirmed its registration on the next stream. An
+agent that the next stream cannot register in time returns, and registers on the former stream again; that stream stays
+open until no agent needs it. So an agent sends no heartbeats only while its registration is in progress.
 
-The registry follows an agent to the stream on which it registered last, with the incarnation that it holds, and what
-the former stream says or how it ends then says nothing about the agent.
+The registry assigns an agent to the stream on which it registered last, with the same incarnation. After that, nothing
+that happens on the former stream, not even its end, counts for the agent.
 """
 
 from __future__ import annotations
@@ -18,29 +18,31 @@ if TYPE_CHECKING:
 
 REGISTERED_WITHIN = 5.0
 """Seconds after which an agent that is not registered on the next stream returns to the former one. An agent whose
-heartbeats are due more often than this may be suspected meanwhile; the registry is connected, so it commonly answers
+heartbeats are due more often than this may be suspected meanwhile; but the registry is connected, so it usually answers
 within milliseconds."""
 
 
 class Handover:
-    """One attempt. Each method returns the agents that it moved; a transport's own tables follow them."""
+    """One attempt to move the agents of a stream. `begin`, `advance` and `give_back` return the agents that they moved,
+    so that a transport can update its own tables."""
 
     def __init__(self, former: SharedStream, following: SharedStream) -> None:
-        """`following`: the next stream, which carries no agent yet."""
+        """Prepare the move from the stream `former` to the stream `following`, which carries no agent yet."""
         self._former, self._following = former, following
         self._awaited: set[AgentSession] = set()
-        """The agents that were registered, and so must be registered again."""
+        """The agents that were registered on the former stream, and so must be registered on the next one."""
         self.first_registered = False
-        """Whether the next stream has registered the first agent, and takes up new ones."""
+        """Whether the next stream has registered the first agent, so that the others may follow."""
         former.held = True
 
     def begin(self) -> tuple[AgentSession, ...]:
-        """Move the first agent: one that is registered."""
+        """Move the first agent, which must be registered, to the next stream."""
         first = next((each for each in self._former.sessions if each.movable and each.confirmed), None)
         return () if first is None else self._move([first])
 
     def advance(self) -> tuple[AgentSession, ...]:
-        """Move the others once the first is registered. Call it after each message on either stream."""
+        """Move the other agents once the first one is registered on the next stream. Call this after each message on
+        either stream."""
         if not self.first_registered:
             alone = not self._former.sessions  # its own stream is not shared
             known = self._following.offered is True or alone
@@ -49,17 +51,18 @@ class Handover:
 
     @property
     def complete(self) -> bool:
-        """Whether the former stream carries no agent any more, and each that was registered there is so on the next."""
+        """Whether the former stream carries no agent any more, and the next stream has registered every agent that was
+        registered on the former one."""
         if not self.first_registered or self._former.sessions:
             return False
         return all(each.confirmed for each in self._following.sessions if each in self._awaited)
 
     def finish(self) -> None:
-        """Let the former stream end, because the attempt is complete."""
+        """Allow the former stream to end when it carries no agent any more."""
         self._former.held = False
 
     def give_back(self) -> tuple[AgentSession, ...]:
-        """End the attempt: the agents that the next stream did not register return."""
+        """End the attempt: the agents that the next stream did not register return to the former stream."""
         returning = tuple(each for each in self._following.sessions if not each.confirmed and not each.over)
         for each in returning:
             self._following.hand_over(each, self._former)

@@ -1,4 +1,4 @@
-"""The outcomes that a session reports: the transport logs them, and calls the program back."""
+"""The outcomes that a session reports. The transport logs them, and calls the program's callbacks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class RegistrationConfirmed:
-    """The registry confirmed the registration. `first`: for the first time on this stream."""
+    """The registry confirmed the registration. `first` is True if this is the first confirmation on this stream."""
 
     service: Any
     first: bool
@@ -16,7 +16,8 @@ class RegistrationConfirmed:
 
 @dataclass(frozen=True, slots=True)
 class AlertReceived:
-    """An alert arrived. The program's inbox accepts or refuses it; see `AgentSession.alert_offered`."""
+    """An alert arrived. The program's inbox accepts or refuses it; the session learns this through
+    `AgentSession.alert_offered`."""
 
     alert_id: str
     event: Any
@@ -24,14 +25,16 @@ class AlertReceived:
 
 @dataclass(frozen=True, slots=True)
 class ServiceUnknown:
-    """The registry does not know the service, which held this incarnation (0: its new registration is in progress)."""
+    """The registry does not know the service. `incarnation` is the one that the service held, or 0 if it is already
+    being registered again."""
 
     incarnation: int
 
 
 @dataclass(frozen=True, slots=True)
 class TakenOver:
-    """A newer incarnation holds the id, and the session is over. `expected`: the program was handing over."""
+    """A newer incarnation holds the id, and the session is over. `expected` is True if the program was handing over to
+    another process."""
 
     incarnation: int
     expected: bool
@@ -46,7 +49,8 @@ class DownDeclared:
 
 @dataclass(frozen=True, slots=True)
 class DrainBegan:
-    """The registry is about to stop: the session sends nothing more on this stream, and opens the next one soon."""
+    """The registry is about to stop: the session sends nothing more on this stream, and the next stream is opened
+    soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +59,12 @@ class RegistrationRefused:
 
     message: str
     fields: tuple[tuple[str, str], ...]
-    """The name of each field that was refused, and why."""
+    """The name of each refused field, and why it was refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldRejected:
-    """The registry refused a part of a heartbeat, or of a later registration. Reported once for each field."""
+    """The registry refused a field of a heartbeat, or of a later registration. This is reported once for each field."""
 
     field: str
     description: str
@@ -86,7 +90,7 @@ class SharingNotOffered:
 
 @dataclass(frozen=True, slots=True)
 class CutOffNoticed:
-    """No heartbeat was acknowledged for `limit` seconds. Reported once until the next acknowledgement."""
+    """No heartbeat was acknowledged for `limit` seconds. This is reported once, until the next acknowledgement."""
 
     limit: float
 
@@ -119,11 +123,12 @@ class Reconnect:
 
     delay: float
     drained: bool = False
-    """Whether the registry asked for the reconnect."""
+    """Whether the registry asked the client to reconnect."""
     was_registered: bool = False
     """Whether the stream that ended had carried the service."""
     trouble: str = ""
-    """Why the agent is not registered, for people; empty if this was reported since the last registration."""
+    """Why the agent is not registered, for people; empty if this reason was already reported since the last
+    registration."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""Finds the agent of a shared stream for which a message is meant. Decisions only.
+"""Finds the agent of a shared stream for which a message is meant. This module does no I/O.
 
-Several agents of a process may have the same service_id: the newest agent holds the id, and the registry informs the
-older ones that they are superseded. So a message is routed by the instance_id of its registration if it names one, else
-by service_id and incarnation.
+Several agents of a process may have the same service_id: the newest agent holds the id, and the registry notifies the
+older ones that they are superseded. So the receiver of a message is found by the instance_id of its registration if the
+message contains one, else by service_id and incarnation.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Members:
         return session in self._sessions
 
     def add(self, session: AgentSession, name: str = "") -> None:
-        """Add an agent. `name` is the name of its service: an alert that was sent before the registration may use the
-        name as recipient."""
+        """Add an agent. `name` is the name of its service, because an alert that was sent before the registration may
+        be addressed to this name."""
         self._names[session] = name
         self._list(session)
 
@@ -60,7 +60,7 @@ class Members:
         self._instances[session], self._by_instance[instance_id] = instance_id, session
 
     def registered(self, session: AgentSession) -> None:
-        """Record the service id, which the registry may have assigned."""
+        """Update the service id under which an agent is found, because the registry may have assigned the id."""
         if self._sessions.get(session, session.service_id) != session.service_id:
             self._unlist(session)
             self._list(session)

@@ -43,13 +43,14 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Beats:
-    """The beats of several agents that a stream sends in one message."""
+    """The beats of several agents, which are sent on a shared stream in one message."""
 
     beats: tuple[Beat, ...]
     senders: tuple[Any, ...]
-    """The session of each beat, and then of each in `alive`."""
+    """The sessions of the agents: one for each beat in `beats`, then one for each beat in `alive`."""
     alive: tuple[Beat, ...] = ()
-    """The beats that report nothing that the stream has not carried before: they travel in columns."""
+    """The beats that report no value that the agent has not reported on this stream before; they are sent in
+    columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,8 @@ class Goodbye:
     service_id: str
     reason: str
     incarnation: int = 0
-    """The incarnation that leaves; the registry answers `Left`. 0: the incarnation that this stream carries, no
-    answer."""
+    """The incarnation that leaves; the registry then answers with `Left`. With 0, the agent on this stream leaves, and
+    the registry does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ Outgoing = Register | Beat | AlertAck | Goodbye
 
 @dataclass(frozen=True, slots=True)
 class Registers:
-    """The registrations of agents that start or reconnect together, as the client sends them."""
+    """The registrations of agents that start or reconnect together, in one message of a shared stream."""
 
     registers: tuple[Register, ...]
 

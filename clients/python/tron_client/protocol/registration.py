@@ -1,5 +1,5 @@
-"""The registration of an agent: the incarnation that it holds, and the instance_id with which it registers. Decisions
-only."""
+"""The registration of an agent: the incarnation that it holds, and the instance_id with which it registers. This module
+does no I/O."""
 
 from __future__ import annotations
 
@@ -22,46 +22,49 @@ class Registration:
 
     def __init__(self, declared: Any, new_instance_id: Callable[[], str]) -> None:
         self.incarnation = 0
-        """The incarnation that is held; 0 before the first registration."""
+        """The incarnation that the agent holds; 0 before the first registration."""
         self.instance_id = new_instance_id()
-        """The random word of the registration that is under way, or was confirmed last."""
+        """The random string of the registration that is in progress, or that was confirmed last."""
         self._declared = declared
         self._new_instance_id = new_instance_id
         self._tried_before = False
         self._deferrals = Backoff(base=0.2, cap=10.0)
 
     def message(self, service_id: str, shared: str) -> Register:
-        """Return the registration message to send; `shared` has the same meaning as in `Register`."""
+        """Return the registration message to send. `shared` is the process whose other agents share the stream; empty
+        if there are none."""
         return Register(self._declared, service_id, self.incarnation, self.instance_id, shared)
 
     @property
     def may_be_overtaken(self) -> bool:
-        """Whether the registration asks for a new incarnation, and an earlier stream may have delivered it already."""
+        """Whether this registration asks for a new incarnation, and an earlier stream may already have delivered it to
+        the registry."""
         return not self.incarnation and self._tried_before
 
     def confirm(self, incarnation: int) -> None:
-        """Record the registry's answer to the registration."""
+        """Record that the registry confirmed the registration, with this incarnation."""
         self.incarnation = incarnation
         self._deferrals.reset()
 
     def stream_ended(self, *, sent: bool) -> None:
-        """Record that the stream ended; `sent`: the registration had been sent on it."""
+        """Record that the stream ended. `sent` is True if the registration had been sent on it."""
         self._tried_before = self._tried_before or sent
 
     def is_refused_for_good(self, reason: str) -> bool:
-        """Return whether a refusal with this reason is final."""
+        """Return whether a refusal with this reason is final, so that the agent does not try again."""
         return not self.incarnation and reason in _REFUSED_FOR_GOOD
 
     def defer(self, draw: float) -> float:
-        """Record a temporary refusal; return the seconds until the next attempt. `draw` is a random number, 0 to 1."""
+        """Record that the registry refused the registration temporarily; return the seconds until the next attempt.
+        `draw` is a random number, 0 to 1."""
         return self._deferrals.next_delay(draw)
 
     def begin_anew(self) -> None:
-        """Register without an incarnation, which the registry does not know. A new instance_id ensures that the
-        registry does not take this registration for a retry of the removed one."""
+        """Prepare a registration for a new incarnation, because the registry does not know the present one. A new
+        instance_id ensures that the registry does not treat this registration as a retry of the earlier one."""
         self.incarnation = 0
         self.rename()
 
     def rename(self) -> None:
-        """Take a new instance_id that no registry knows."""
+        """Create a new instance_id, which no registry knows."""
         self.instance_id, self._tried_before = self._new_instance_id(), False

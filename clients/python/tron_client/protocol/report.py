@@ -1,4 +1,4 @@
-"""The values that an agent reports about itself with each heartbeat. Decisions only: no clock, no locks."""
+"""The values that an agent reports about itself with each heartbeat. This module reads no clock and takes no locks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ OK = "ok"
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The reported status and load, checked. None: the program did not report this value."""
+    """The status and load that a program reported, after they were checked. None means that the program did not report
+    this value."""
 
     status: str | None = None
     p95_ms: float | None = None
@@ -27,7 +28,7 @@ class Figures:
     progress: float | None = None
 
     def onto(self, older: Figures) -> Figures:
-        """Return these figures, with each missing value taken from the older ones."""
+        """Return these figures, with each missing value taken from `older`."""
         return Figures(
             older.status if self.status is None else self.status,
             older.p95_ms if self.p95_ms is None else self.p95_ms,
@@ -46,7 +47,7 @@ class Report:
         self.activity: int | None = None
         """The activity counter; None while the program has not raised it."""
         self.urgent = status != OK
-        """Whether something that should be sent at once has not been in a beat yet."""
+        """Whether a change that should be sent at once has not been sent in a heartbeat yet."""
         self._registry_clock = ServerClock()
         # The end of the announced work: by our monotonic clock, by our wall clock, and by the registry's clock once
         # that is known.
@@ -55,8 +56,8 @@ class Report:
         self._busy_until: datetime | None = None
 
     def keep(self, figures: Figures, busy_for: float | None, now: float, wall: datetime) -> bool:
-        """Keep the given values; return whether they should be sent at once. `wall` is the time of the agent's wall
-        clock."""
+        """Store the reported values for the next heartbeats; return whether they should be sent at once. `wall` is the
+        time of the agent's wall clock."""
         before, self.figures = self.figures, figures.onto(self.figures)
         changed = self.figures.status != before.status or (self.figures.message or "") != (before.message or "")
         self.urgent = self.urgent or changed
@@ -66,22 +67,25 @@ class Report:
         return changed
 
     def advance(self, steps: int) -> None:
-        """Raise the activity counter, which starts again at 0 after the largest number that a beat can carry."""
+        """Raise the activity counter by `steps`; after the largest number that a beat can carry, it starts again at
+        0."""
         self.activity = ((self.activity or 0) + steps) & _MAX_ACTIVITY
 
     def registry_time(self, observed_at: datetime | None, now: float) -> None:
-        """Record the registry's time `observed_at`; None from a registry that does not send its time."""
+        """Record that the registry's clock showed `observed_at` at the time `now`; `observed_at` is None if the
+        registry does not send its time."""
         self._registry_clock.observed(observed_at, now)
 
     def stream_broke(self) -> None:
-        """Send a status other than ok at once on the next stream, because the last heartbeat may not have arrived."""
+        """Record that the stream broke: a status other than ok is then sent at once on the next stream, because the
+        last heartbeat may not have arrived."""
         self.urgent = self.urgent or self.figures.status != OK
 
     def busy_until(self, now: float) -> datetime | None:
         """Return the end of the busy time by the registry's clock, or by the agent's clock if the registry's is
-        unknown; None if the agent is not busy.
+        unknown; None if the agent did not declare itself busy.
 
-        Every heartbeat carries the same time, because another time would be a new declaration.
+        Every heartbeat carries the same time, because the registry takes a different time for a new declaration.
         """
         if self._busy_until is None and self._busy_end is not None:
             there = self._registry_clock.now(now)

@@ -1,4 +1,5 @@
-"""Decides what an agent sends on its heartbeat stream, in which order, and when. Decisions only: no clock, no locks.
+"""Decides what an agent sends on its heartbeat stream, in which order, and when. This module reads no clock and takes
+no locks.
 
 Nothing here can overflow: at most one registration and one goodbye wait, beats are created when they are due, and
 waiting acknowledgements are ids of alerts of the previous stream, which the inbox bounds.
@@ -15,30 +16,32 @@ if TYPE_CHECKING:
     from tron_client.protocol.messages import Goodbye, Register
 
 ANSWER_PATIENCE = 30.0
-"""Seconds from when a registration has left until the stream is abandoned unanswered. Keepalive finds a dead connection
-sooner; a registry under load may need many seconds, and trying again then would only add to it."""
+"""Seconds that a sent registration may stay unanswered before the stream is abandoned. Keepalive detects a dead
+connection sooner; a registry under load may need many seconds, and another attempt would only add to the load."""
 
 _STOPPED = 1.0
-"""Seconds beyond ANSWER_PATIENCE after which its end was noticed late, because this process was stopped."""
+"""If the end of ANSWER_PATIENCE is noticed later than this many seconds, this process itself was stopped."""
 
 
 class SendQueue:
-    """Provides the next message for the open stream."""
+    """Provides the next message of an agent for the open stream."""
 
     def __init__(self, interval: float) -> None:
         self._schedule = BeatSchedule(interval)
         self.open = False
         """Whether more may be sent on this stream."""
         self.confirmed = False
-        """Whether the registry answered the registration on this stream: beats and acknowledgements may go."""
+        """Whether the registry answered the registration on this stream, so that beats and acknowledgements may be
+        sent."""
         self.goodbye_sent = False
-        """Whether the goodbye went out on a stream."""
+        """Whether the goodbye was sent on a stream."""
         self.goodbye_waits_for_answer = False
-        """Whether the goodbye must name an incarnation, and so waits for the registry to answer the registration."""
+        """Whether the goodbye must contain an incarnation, and so is sent only after the registry has answered the
+        registration."""
         self._registration: Register | None = None
         self._registration_due = 0.0
         self.registration_sent = False
-        """Whether the registration went out on this stream."""
+        """Whether the registration was sent on this stream."""
         self._handed_at: float | None = None
         self._leaving = False
         self._unanswered_since: float | None = None
@@ -60,22 +63,23 @@ class SendQueue:
         self._schedule.stop()
 
     def announce(self, registration: Register, *, pause_beats: bool) -> None:
-        """Register again on the open stream; no heartbeat is sent until the registry confirms the service."""
+        """Register again on the open stream. With `pause_beats`, no heartbeat is sent until the registry confirms the
+        registration."""
         self._registration, self._registration_due = registration, float("-inf")
         if pause_beats:
             self.confirmed = False
             self._schedule.stop()
 
     def announce_later(self, registration: Register, due: float) -> None:
-        """Register again on the open stream at `due`; nothing else is sent before."""
+        """Register again on the open stream at the time `due`; nothing else is sent before."""
         self.announce(registration, pause_beats=True)
         self._registration_due, self._leaving, self._unanswered_since = due, False, None
 
     def confirm(self, now: float, *, beat_at_once: bool) -> None:
-        """Record the registry's answer to the registration.
+        """Record that the registry confirmed the registration.
 
-        The first heartbeat is due one interval after the registration was sent, not after the answer: the registry
-        measures silence from its answer, which may be delayed by as long as the agent may be silent.
+        The first heartbeat is due one interval after the registration was sent, and not after the answer arrived: the
+        registry measures silence from the time of its answer, which may arrive late.
         """
         if self.open and not self._schedule.running:
             self._schedule.start(now if self._handed_at is None else self._handed_at)
@@ -105,7 +109,7 @@ class SendQueue:
         return self._goodbye is not None
 
     def withdraw(self) -> bool:
-        """Cancel the registration on the open stream; return False if it has already been sent."""
+        """Cancel the registration on the open stream; return False if it was already sent."""
         if self.open and self.registration_sent:
             return False
         self.open = False
@@ -117,10 +121,10 @@ class SendQueue:
         self._acks.clear()
 
     def next_message(self, now: float) -> Register | AlertAck | Goodbye | None:
-        """Return the next waiting message, or None. Calling this method means that the previous message has been sent.
+        """Return the next waiting message, or None. A call also means that the previous message was sent.
 
-        If the stream waits for its connection, a transport hands over a message long before it is sent. So the time
-        limit for an answer does not count the wait for the connection.
+        If the stream waits for its connection, a transport fetches a message long before it is sent. So the time limit
+        for an answer does not include the wait for the connection.
         """
         if self._leaving:
             self._leaving, self._unanswered_since = False, now
@@ -146,7 +150,7 @@ class SendQueue:
         return due_in == 0.0 or (self._beat_at_once and due_in is not None)
 
     def beat_taken(self, now: float) -> None:
-        """Record that the due heartbeat is sent."""
+        """Record that the heartbeat that was due is being sent."""
         self._beat_at_once = False
         self._schedule.beaten(now)
 
@@ -164,7 +168,8 @@ class SendQueue:
         return 0.0 <= late <= _STOPPED
 
     def deadline(self, now: float) -> float | None:
-        """Return when to call `next_message` again, on the clock of `now`; None: not before something else happens."""
+        """Return the time at which to call `next_message` again, on the clock of `now`; None if there is nothing to
+        send until something else happens."""
         if not self.open:
             return None
         if (self._goodbye is not None and self._goodbye_may_go) or (self._acks and self.confirmed):

@@ -1,9 +1,9 @@
-"""The heartbeat protocol of one agent as an object without I/O: it makes every decision, without clock, random numbers,
-threads or gRPC.
+"""The heartbeat protocol of one agent as an object without I/O: it makes every decision, but uses no clock, no random
+numbers, no threads and no gRPC.
 
 A transport opens streams, passes the incoming messages and the current time to the session, sends what `next_message`
 returns, and calls it again at `deadline`. A `SharedStream` does this for several sessions on one stream. `now` is in
-seconds of one monotonic clock. A session is not safe from several threads at once: its transport holds a lock.
+seconds of one monotonic clock. A session is not thread-safe: its transport holds a lock.
 
     program -> AgentSession <-> transport (threads | simulated link | conformance driver)
 """
@@ -64,9 +64,10 @@ _MOST_REJECTED = 100
 
 
 class AgentSession:
-    """Registers a service, and keeps it registered with heartbeats on one stream after another, until it is over.
+    """Registers a service, and keeps it registered with heartbeats on one stream after another, until the session is
+    over.
 
-    Outcomes other than a method's return value wait in `take_happened`.
+    Outcomes that a method does not return can be fetched with `take_happened`.
     """
 
     def __init__(
@@ -77,22 +78,22 @@ class AgentSession:
         new_instance_id: Callable[[], str],
         status: str = "ok",
     ) -> None:
-        """`declared` is passed into each registration unread; `new_instance_id` returns a random string that is never
-        the same twice; `interval` is the number of seconds between two heartbeats."""
+        """`declared` is the declared service, which is copied into each registration unread. `interval` is the number
+        of seconds between two heartbeats. `new_instance_id` returns a random string, a different one at each call."""
         self.service_id = service_id
-        """As declared, or as the registry assigned it."""
+        """The service id that was declared, or that the registry assigned."""
         self.service: Any = None
-        """The record as the registry sent it last."""
+        """The service record that the registry sent last."""
         self.registered_at: float | None = None
-        """When the stream that is open began to carry the service; None while none does."""
+        """The time at which the open stream began to carry the service; None while no stream carries it."""
         self.last_error = ""
-        """What prevents the registration, or prevented it last, for people; empty while nothing is known."""
+        """Why the agent is not registered, or was last not registered, for people; empty while no reason is known."""
         self.over = False
-        """Whether it has ended or is about to: no other stream is opened."""
+        """Whether the session has ended or is about to end, so that no other stream is opened."""
         self.refused: RegistrationRefused | None = None
-        """Why the first registration was refused, if it was."""
+        """Why the registry refused the first registration; None if it did not."""
         self.superseded_by = 0
-        """The incarnation that took over; 0 if none did, or the registry did not say it."""
+        """The incarnation that took over; 0 if none did, or if the registry did not send it."""
         self._registration = Registration(declared, new_instance_id)
         self._queue = SendQueue(interval)
         self._report = Report(status)
@@ -122,9 +123,10 @@ class AgentSession:
     # --- the transport's side ---------------------------------------------------------------------------------------
 
     def stream_opened(self, shared: str = "") -> None:
-        """Begin a stream that is open or waits for its connection: its first message is the registration.
+        """Record that a new stream is open, or waits for its connection; the first message on it is the registration.
 
-        `shared`: the process whose other agents are on the stream; empty: the stream carries this agent alone.
+        `shared` is the process whose other agents are on the stream; it is empty if the stream carries this agent
+        alone.
         """
         self.share(shared)
         self._sequence = 0
@@ -133,7 +135,8 @@ class AgentSession:
         self._queue.start(self._register())
 
     def share(self, process: str) -> None:
-        """Record that the agents of this process share the stream; empty: the registry turned out not to offer that."""
+        """Record that other agents of `process` are on the stream; an empty `process` means that the registry does not
+        offer shared streams."""
         self._shared, self._queue.goodbye_waits_for_answer = process, bool(process)
 
     @property
@@ -143,7 +146,8 @@ class AgentSession:
 
     @property
     def may_be_overtaken(self) -> bool:
-        """Whether a new registration waits for its answer, and an earlier stream may have delivered it already."""
+        """Whether a registration for a new incarnation waits for its answer, and an earlier stream may already have
+        delivered it to the registry."""
         return self._registration.may_be_overtaken
 
     @property
@@ -168,7 +172,8 @@ class AgentSession:
 
     @property
     def movable(self) -> bool:
-        """Whether another stream may carry the agent now: nothing that would follow it is on its way on this one."""
+        """Whether another stream may carry the agent now: the session is not over, no goodbye was sent, and no
+        registration waits for its answer."""
         return not (self.over or self._queue.goodbye_sent or self._queue.awaits_answer)
 
     @property
@@ -182,7 +187,8 @@ class AgentSession:
         return self._queue.goodbye_sent
 
     def next_message(self, now: float) -> Outgoing | None:
-        """Return the next message; the call means that the previous one was sent. None: ask again at `deadline`."""
+        """Return the next message to send; None if there is none until `deadline`. A call also means that the previous
+        message was sent."""
         if self._given_up:
             return None
         message = self._queue.next_message(now)
@@ -202,12 +208,13 @@ class AgentSession:
         return self._queue.beat_due(now)
 
     def deadline(self, now: float) -> float | None:
-        """Return when to call `next_message` again, on the clock of `now`; None: not before something else happens."""
+        """Return the time at which to call `next_message` again, on the clock of `now`; None if there is nothing to
+        send until something else happens."""
         return None if self._given_up else self._queue.deadline(now)
 
     def receive(self, message: Incoming, now: float, draw: float = 0.5) -> Sequence[Happened]:
-        """Handle an incoming message; return what happened. Answers are in `next_message`. `draw` is a new random
-        number, 0 to 1."""
+        """Handle an incoming message; return the outcomes. If an answer must be sent, `next_message` returns it. `draw`
+        is a new random number, 0 to 1."""
         if self.over:
             return ()
         kind = type(message)
@@ -249,7 +256,8 @@ class AgentSession:
         return happened
 
     def stream_ended(self, error: StreamError | None, now: float, draw: float) -> Reconnect | Stop:
-        """Handle the end of a stream, or a failed attempt to open one. `draw` is a new random number, 0 to 1."""
+        """Handle the end of a stream, or a failed attempt to open one; return whether and when to open the next one.
+        `draw` is a new random number, 0 to 1."""
         self._queue.close()
         self._registration.stream_ended(sent=self._queue.registration_sent)
         lived = None if self.registered_at is None else now - self.registered_at
@@ -275,8 +283,8 @@ class AgentSession:
         return Reconnect(delay, drained=drained, was_registered=lived is not None, trouble=trouble)
 
     def hindered(self, why: str, *, known: bool = False) -> bool:
-        """Record why the agent is not registered; return whether to report this: each reason once, unless it is
-        `known`."""
+        """Record why the agent is not registered; return whether the reason should be reported. Each reason is reported
+        once, and not at all if it is already `known`."""
         if self.over or self.registered_at is not None:
             return False
         self.last_error = why
@@ -286,14 +294,15 @@ class AgentSession:
         return True
 
     def finish(self) -> None:
-        """Record that the transport ended, so that no stream is opened and no message is sent or received any more."""
+        """Record that the transport has ended: from now on no stream is opened, and no message is sent or received."""
         self.over, self.registered_at = True, None
         self._queue.close()
         if self._state != "superseded":
             self._state = "stopped"
 
     def register_again(self) -> None:
-        """Send the registration once more, because the registry answers others on this stream but not this agent."""
+        """Send the registration once more, because the registry answers other agents on this stream, but not this
+        one."""
         self._given_up = False
         self._happened = [each for each in self._happened if not isinstance(each, StreamGivenUp)]
         self._queue.announce(self._register(), pause_beats=True)
@@ -308,20 +317,20 @@ class AgentSession:
         if started:
             self.over, self.registered_at = True, None
             if self._state != "superseded":
-                self._state, self.last_error = "stopped", "it is an agent of the parent of this process"
+                self._state, self.last_error = "stopped", "the agent belongs to the parent process"
 
     # --- the program's side -----------------------------------------------------------------------------------------
 
     def report(self, figures: Figures, busy_for: float | None, now: float, wall: datetime) -> bool:
-        """Keep the given values for the next heartbeat; return whether that is sent at once. `wall` is the agent's wall
-        clock."""
+        """Store the reported values for the next heartbeat; return whether that heartbeat is sent at once. `wall` is
+        the time of the agent's wall clock."""
         urgent = self._report.keep(figures, busy_for, now, wall)
         if urgent:
             self._queue.beat_at_once()
         return urgent
 
     def advance(self, steps: int) -> None:
-        """Raise the activity counter, which the next heartbeat carries."""
+        """Raise the activity counter by `steps`; the next heartbeat carries it."""
         self._report.advance(steps)
 
     def beat_at_once(self) -> None:
@@ -333,9 +342,10 @@ class AgentSession:
         self._queue.acknowledge(alert_id)
 
     def alert_offered(self, alert_id: str, reception: str) -> bool:
-        """Handle the inbox's answer `reception` (see `tron_client.alerts.Reception`) to an AlertReceived.
+        """Record how the inbox answered when an alert was offered to it: `reception`, see
+        `tron_client.alerts.Reception`.
 
-        Returns whether the alert is acknowledged again, because the first acknowledgement was lost.
+        Returns whether the alert is acknowledged again, because its first acknowledgement was lost.
         """
         if reception != "acknowledged":
             return False
@@ -343,23 +353,24 @@ class AgentSession:
         return True
 
     def inbox_emptied(self) -> None:
-        """Re-attach because the inbox has room again: the registry then sends unacknowledged alerts once more."""
+        """Register again on the open stream, because the inbox has room again: the registry then sends unacknowledged
+        alerts once more."""
         if self.registered_at is not None:
             self._queue.announce(self._register(), pause_beats=False)
 
     def hand_over(self) -> None:
-        """Prepare for another process to take over: being superseded is then a normal end. Heartbeats continue until
-        then."""
+        """Prepare for another process to take over: to be superseded is a normal end from now on. Heartbeats continue
+        until then."""
         self._handing_over = True
 
     def step_aside(self, incarnation: int) -> None:
-        """Become superseded without having had a stream."""
+        """Become superseded by this incarnation, although the session never had a stream."""
         self._step_down(incarnation)
 
     def goodbye(self, reason: str) -> bool:
-        """Leave: send the goodbye as soon as a stream carries the service.
+        """Begin to leave: send the goodbye as soon as a stream carries the service.
 
-        Returns False if the registry cannot know the service: the session is then over without a goodbye.
+        Returns False if the registry cannot know the service: the session is then over, and no goodbye is sent.
         """
         unknown = not self.incarnation and self._queue.withdraw()
         self.over = self.over or unknown
@@ -429,7 +440,8 @@ class AgentSession:
             self._queue.announce(self._register(), pause_beats=True)
 
     def _unremembered(self, incarnation: int) -> None:
-        """The registry does not remember whose this was: perhaps a newer one holds the id, so ask with the one held."""
+        """Register again with the incarnation that the agent holds: the registry does not know to which service an
+        incarnation belongs, perhaps because a newer one holds the id."""
         if incarnation == self.incarnation and not self.unanswered:
             self._queue.announce(self._register(), pause_beats=True)
 

@@ -29,16 +29,17 @@ if TYPE_CHECKING:
     from tron_client.protocol.session import AgentSession
 
 MOST_TOGETHER = 100
-"""Beats, or registrations, in one message: one of them must not wait long for the others, here and in the registry."""
+"""The greatest number of beats, or of registrations, in one message, so that none of them must wait long for the
+others, in the client or in the registry."""
 
 Told = list[tuple["AgentSession", "list[Happened]"]]
-"""What happened to which agent, oldest first."""
+"""Pairs of an agent's session and the outcomes for it, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """The registry ends the stream at this time, and asks for the next one before. `renews`: the next one needs another
-    credential."""
+    """The registry's request to open the next stream before the present one ends at the time `ends_at`. With `renews`,
+    the next stream must use another credential."""
 
     ends_at: float
     renews: bool
@@ -55,11 +56,12 @@ class StreamEnd:
 
 
 class SharedStream:
-    """Carries the agents that join on one stream after another. Call `poke` after each call of a session's method."""
+    """Carries the agents that join it, on one stream after another. After each call of a method of an agent's session,
+    call `poke` with this session."""
 
     def __init__(self, process: str = "") -> None:
-        """`process`: a random string, the same for all streams of the process; empty: the stream carries one agent and
-        is not shared."""
+        """`process` is a random string that is the same for all streams of the process. If it is empty, the stream
+        carries only one agent and is not shared."""
         self._process = process
         self._members = Members()
         self._turns: Turns[AgentSession] = Turns()
@@ -71,11 +73,12 @@ class SharedStream:
         self._begun: set[AgentSession] = set()
         self._ahead: deque[tuple[AgentSession | None, OutgoingShared]] = deque()
         self._unanswered: dict[str, bool] = {}
-        """The registrations of agents that ended meanwhile, by instance_id, and whether with a goodbye."""
+        """The unanswered registrations of agents that have ended, by instance_id, and whether the agent ended with a
+        goodbye."""
         self._batches = False
         """Whether the registry reads beats in columns."""
         self._reported: dict[AgentSession, tuple[object, ...]] = {}
-        """What each agent reported last on the stream that is open, and as which incarnation."""
+        """The values that each agent reported last on the open stream, and its incarnation then."""
         self._sequence = 0
         self._unacknowledged: deque[tuple[int, AgentSession]] = deque()
         self._heard_at: float | None = None
@@ -86,7 +89,7 @@ class SharedStream:
         self._backoff = Backoff()
         self._told: Told = []
         self.renewal: Renewal | None = None
-        """What the registry asked for on the stream that is open; None if it did not."""
+        """The registry's request, on the open stream, to open the next one; None if there was none."""
 
     # --- agents -----------------------------------------------------------------------------------------------------
 
@@ -115,12 +118,12 @@ class SharedStream:
             self._begin_first() if self.offered is not True else self._begin(session)
 
     def poke(self, session: AgentSession) -> None:
-        """Ask an agent's session for messages, because the program has called one of its methods."""
+        """Let an agent's session send its messages, because the program has called one of its methods."""
         if session in self._begun:
             self._turns.ask(session)
 
     def leave(self, session: AgentSession) -> None:
-        """Remove an agent that is over, or that another stream carries."""
+        """Remove an agent that has ended, or that another stream carries."""
         if session in self._begun and session.over and session.unanswered and not self._is_ahead(session):
             self._unanswered[session.instance_id] = session.leaving
         self._members.remove(session)
@@ -133,8 +136,8 @@ class SharedStream:
                 self._begin_first()
 
     def hand_over(self, session: AgentSession, to: SharedStream) -> None:
-        """Let another stream carry an agent, which registers there. The registry follows it, and this stream says
-        nothing of it any more."""
+        """Move an agent to another stream, on which it registers again. The registry then assigns the agent to that
+        stream, and this stream sends nothing more about it."""
         name = self._members.name_of(session)
         self.leave(session)
         self._ahead = deque(each for each in self._ahead if each[0] is not session)
@@ -158,7 +161,7 @@ class SharedStream:
     # --- the transport's side ---------------------------------------------------------------------------------------
 
     def stream_opened(self) -> None:
-        """Begin a stream that is open or waits for its connection."""
+        """Record that a new stream is open, or waits for its connection, and let the first agent register on it."""
         self._opened, self._closing, self._dead, self._first = True, False, False, None
         self._offered = None if self._process else False
         self._begun.clear()
@@ -185,12 +188,13 @@ class SharedStream:
 
     @property
     def is_dead(self) -> bool:
-        """Return whether the registry does not answer: the transport then breaks the stream, and does not use its
-        connection again."""
+        """Whether the registry does not answer: the transport then breaks the stream, and does not use its connection
+        again."""
         return self._dead
 
     def next_message(self, now: float) -> OutgoingShared | None:
-        """Return the next message; the call means that the previous one was sent. None: ask again at `deadline`."""
+        """Return the next message to send; None if there is none until `deadline`. A call also means that the previous
+        message was sent."""
         if not self._opened or self._closing or self._dead:
             return None
         if self._ahead:
@@ -228,14 +232,15 @@ class SharedStream:
         return registers[0][0] if len(registers) == 1 else Registers(tuple(each for each, _ in registers))
 
     def deadline(self, now: float) -> float | None:
-        """Return when to call `next_message` again, on the clock of `now`; None: not before something else happens."""
+        """Return the time at which to call `next_message` again, on the clock of `now`; None if there is nothing to
+        send until something else happens."""
         if not self._opened or self._closing or self._dead:
             return None
         return now if self._ahead else self._turns.deadline(now)
 
     def receive(self, message: Incoming, now: float, draw: float) -> Told:
-        """Handle an incoming message; return what happened to which agent. Answers are in `next_message`. `draw` is a
-        new random number, 0 to 1."""
+        """Handle an incoming message; return the outcomes for each agent. If an answer must be sent, `next_message`
+        returns it. `draw` is a new random number, 0 to 1."""
         self._heard_at = now
         kind = type(message)
         if kind is BeatAck:
@@ -262,14 +267,15 @@ class SharedStream:
         return self.take_told()
 
     def take_told(self) -> Told:
-        """Return the outcomes of each agent since the last call."""
+        """Return the outcomes for each agent since the last call."""
         told, self._told = self._told, []
         return told
 
     def stream_ended(self, error: StreamError | None, now: float, draw: float) -> StreamEnd:
         """Handle the end of a stream, or a failed attempt to open one. `draw` is a new random number, 0 to 1.
 
-        An error that ends a shared stream concerns the stream; an error that ends any other stream concerns its agent.
+        If the stream was shared, the error is about the stream and ends no agent; otherwise the error is about the one
+        agent of the stream.
         """
         about_the_stream = None if error is None else StreamError("", error.message or error.reason)
         outcomes: list[tuple[AgentSession, Reconnect | Stop]] = []

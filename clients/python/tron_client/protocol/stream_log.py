@@ -1,4 +1,5 @@
-"""Writes the log lines of an agent's stream. People and programs read their names and fields: keep them."""
+"""Writes the log lines of an agent's stream. Other programs may read the names and fields of these lines, so do not
+change them."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ _log = logging.getLogger("tron_client")
 
 
 def happened_to(service_id: str, event: Happened) -> None:
-    """Log an outcome of a service's session, if it is worth a line."""
+    """Log an outcome of a service's session, if it is important enough."""
     match event:
         case happened.RegistrationConfirmed() if event.first:
             service = event.service
@@ -56,17 +57,17 @@ def ended(service_id: str, address: Address, then: Reconnect | Stop, error: Tron
 
 def asked_to_move(address: Address, ends_in: float, *, renews: bool) -> None:
     """Log that the registry asks for the next stream before this one ends."""
-    because = "the credential ends" if renews else "the connection is old"
+    because = "the credential expires" if renews else "the connection is old"
     _log.info("next_stream_asked registry=%s ends_in=%.1f because=%s", address, ends_in, because)
 
 
 def moved(address: Address, agents: int) -> None:
-    """Log that the next stream carries the agents of one that is about to end."""
+    """Log that the agents of a stream that is about to end have moved to the next stream."""
     _log.info("stream_moved registry=%s services=%d", address, agents)
 
 
 def not_moved(address: Address, why: str) -> None:
-    """Log that the next stream could not take up the agents; it is tried again."""
+    """Log that the agents could not move to the next stream, and why; another attempt follows."""
     _log.info("stream_not_moved registry=%s why=%s", address, why)
 
 
@@ -76,7 +77,7 @@ def not_connected(service_id: str, address: Address, why: str) -> None:
 
 
 def alert_not_taken(service_id: str, alert_id: str) -> None:
-    """Log that the inbox is full."""
+    """Log that an alert was dropped because the inbox is full."""
     _log.warning("alert_not_taken service_id=%s alert_id=%s", service_id, alert_id)
 
 

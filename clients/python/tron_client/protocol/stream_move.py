@@ -1,6 +1,5 @@
 """Opens the next stream of agents before the present one ends: waits for the renewed credential and for the connection,
-in a thread of its own. `Handover` decides which agents move when.
-"""
+in a thread of its own. `Handover` decides which agents move, and when."""
 
 from __future__ import annotations
 
@@ -21,44 +20,46 @@ if TYPE_CHECKING:
     from tron_client.protocol.shared_stream import Renewal, SharedStream
 
 CONNECT_WITHIN = 10.0
-"""Seconds for the connection of the next stream."""
+"""Seconds within which the connection of the next stream must be open."""
 
 LONGEST_WAIT = 5.0
-"""Seconds between two attempts, or two looks for a renewed credential, at most."""
+"""The greatest number of seconds between two attempts, or between two checks for a renewed credential."""
 
 _LOOK = 0.05
-"""Seconds after which the former stream is looked at, whose changes do not wake this thread."""
+"""Seconds between two checks of the former stream, because its changes do not wake this thread."""
 
 
 class MovingStream(Protocol):
-    """A stream that can pass its agents on."""
+    """A stream whose agents can be moved to another stream."""
 
     address: Address
     changed: threading.Condition
     stream: SharedStream
 
     def may_renew(self) -> bool:
-        """Return whether the next stream may present another credential."""
+        """Return whether the next stream may use another credential."""
 
     def following(self) -> MovingStream:
-        """Return the next stream, on a new connection that is not open yet."""
+        """Create the next stream, on a new connection that is not open yet, and return it."""
 
     def connect(self, timeout: float) -> bool:
-        """Wait for the connection; return whether it is open. If not, it is closed."""
+        """Wait up to `timeout` seconds for the connection; return whether it is open. If it is not, the channel is
+        closed."""
 
     def start_beside(self, move: StreamMove) -> None:
-        """Open the stream. It calls `move.give_back` before it handles its end. Called with the lock held."""
+        """Open this stream while the former one is still open. When this stream ends, it must call `move.give_back`
+        first. The caller must hold the lock."""
 
     def pass_on(self, sessions: Iterable[AgentSession], to: MovingStream) -> None:
-        """Let the other stream carry these agents, which the `SharedStream` has handed over. Called with the lock
-        held."""
+        """Transfer these agents, which the `SharedStream` has handed over, to the transport `to`. The caller must hold
+        the lock."""
 
     def wind_up(self) -> None:
-        """End the stream if it carries no agent. Called with the lock held."""
+        """End the stream if it carries no agent. The caller must hold the lock."""
 
 
 class StreamMove:
-    """Moves the agents of one stream; it is tried until that succeeds or `stop` is called."""
+    """Moves the agents of one stream to the next one, in as many attempts as are needed, until `stop` is called."""
 
     def __init__(self, former: MovingStream, renewal: Renewal) -> None:
         self._former, self._renewal = former, renewal
@@ -69,23 +70,23 @@ class StreamMove:
 
     @property
     def running(self) -> bool:
-        """Whether it may still move agents."""
+        """Whether its thread still runs, and so may still move agents."""
         return self._thread.is_alive()
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread that moves the agents."""
         stream_log.asked_to_move(
             self._former.address, self._renewal.ends_at - time.monotonic(), renews=self._renewal.renews
         )
         self._thread.start()
 
     def stop(self) -> None:
-        """Begin no other attempt: the former stream has ended."""
+        """Make no further attempt, because the former stream has ended."""
         self._stopped.set()
 
     def give_back(self) -> None:
-        """End the attempt: agents that are not registered on the next stream return to the former one. Called with the
-        lock held."""
+        """End the attempt: agents that are not registered on the next stream return to the former one. The caller must
+        hold the lock."""
         handover, self._handover = self._handover, None
         if handover is not None and self._following is not None:
             self._following.pass_on(handover.give_back(), self._former)
@@ -101,7 +102,7 @@ class StreamMove:
         """Try once; return whether the agents have moved."""
         former, following = self._former, self._former.following()
         if not following.connect(CONNECT_WITHIN):
-            stream_log.not_moved(former.address, "there was no connection")
+            stream_log.not_moved(former.address, "the connection could not be opened")
             return False
         with following.changed:
             if not self._stopped.is_set():
@@ -116,7 +117,7 @@ class StreamMove:
         if moved:
             stream_log.moved(former.address, len(following.stream))
         else:
-            stream_log.not_moved(former.address, "it was not registered in time")
+            stream_log.not_moved(former.address, "not every agent was registered in time")
         return moved
 
     def _hand_over(self, former: MovingStream, following: MovingStream) -> None:

@@ -1,8 +1,8 @@
 """Runs a `SharedStream` over gRPC and threads: it moves bytes, holds a lock and a channel, and makes no decisions.
 
-One worker thread opens the stream and reads; grpc's thread pulls the messages that are due, so heartbeats are sent
-whatever the programs do. Whenever a stream ends, the worker asks the `SharedStream` whether and when to open the next
-one.
+One worker thread opens the stream and reads; a thread of grpc takes the messages that are due, so heartbeats are sent
+even while the programs are busy. Whenever a stream ends, the worker asks the `SharedStream` whether and when to open
+the next one.
 """
 
 from __future__ import annotations
@@ -43,31 +43,33 @@ if TYPE_CHECKING:
 _DRAIN_PATIENCE = 0.5
 """Seconds that a draining registry may take to end a stream that we half-closed."""
 _FIRST_PATIENCE, _LATER_PATIENCE = 0.8, 5.0
-"""Seconds without a registration until its cause is looked for: at first, and after a stream that broke."""
+"""Seconds without a registration after which the SDK looks for the cause: for the first stream, and after a stream that
+broke."""
 
 Events = list[tuple["AgentTransport", "Sequence[Happened]"]]
-"""What happened to which agent."""
+"""Pairs of an agent and the outcomes for it."""
 
 
 class AllStreams(Streams, Protocol):
-    """All streams to the endpoint. Its methods are called with the lock held."""
+    """All streams to one Endpoint. The caller must hold the lock."""
 
     def carry_alone(self, agent: AgentTransport) -> None:
         """Carry the agent on a stream of its own, because the registry does not offer shared streams."""
 
     def opened(self, stream: ThreadTransport) -> None:
-        """Record that this stream carries agents, too, which another one carried."""
+        """Record a new stream, to which agents of another stream are moving."""
 
     def ended(self, stream: ThreadTransport) -> None:
         """Record that the stream carries no agent any more."""
 
 
 class ThreadTransport:
-    """Runs the stream of the agents that are added, until no agent is left. The caller must hold the lock to add, poke
-    or remove an agent."""
+    """Runs a stream for the agents that are added, until no agent is left. The caller must hold the lock to add, poke
+    or abandon an agent."""
 
     def __init__(self, connection: AllStreams, process: str) -> None:
-        """`process` has the same meaning as in `SharedStream`."""
+        """`process` is a random string that is the same for all streams of the process; if it is empty, the stream is
+        not shared."""
         self._connection = connection
         self._process = process
         self.address: Address = connection.address
@@ -81,11 +83,11 @@ class ThreadTransport:
         self._call: Any = None
         self._broken_off = False
         self._move: StreamMove | None = None
-        """Moves the agents to the next stream; None while the registry did not ask for it."""
+        """Moves the agents to the next stream; None until the registry has asked for it."""
         self._beside: StreamMove | None = None
         """Moves agents to this stream; None once it has ended."""
         self.over = False
-        """Whether no agent is left, and none can be added any more."""
+        """Whether no agent is left, and no agent can be added any more."""
         self._worker = threading.Thread(target=self._run, name="tron-stream", daemon=True)
 
     def __len__(self) -> int:
@@ -115,12 +117,12 @@ class ThreadTransport:
         self.changed.notify_all()
 
     def poke(self, agent: AgentTransport) -> None:
-        """Send what this agent's session has to send."""
+        """Send the messages that this agent's session has to send."""
         self.stream.poke(agent.session)
         self.changed.notify_all()
 
     def abandon(self, agent: AgentTransport) -> Call | None:
-        """Stop carrying this agent, without a goodbye. Return the call to cancel, if there is one."""
+        """Stop carrying this agent, without a goodbye. Return the gRPC call that must be cancelled, or None."""
         if agent.session not in self._agents:
             return None
         break_off = self.stream.abandon(agent.session)
@@ -313,7 +315,8 @@ class ThreadTransport:
             self._move.start()
 
     def _stop_moving(self) -> None:
-        """The stream has ended: nothing moves from it any more, and what does not stay here returns."""
+        """Stop all moves, because the stream has ended: agents that were moving to this stream, and are not registered
+        here, return."""
         if self._move is not None:
             self._move.stop()
         if self._beside is not None:
@@ -322,17 +325,18 @@ class ThreadTransport:
             self._end_if_empty()
 
     def may_renew(self) -> bool:
-        """Return whether the next stream may present another credential."""
+        """Return whether the next stream may use another credential."""
         return self._channel.may_renew()
 
     def following(self) -> ThreadTransport:
-        """Return the next stream, on a new connection that is not open yet. All streams of the process that are asked
-        to move share it."""
+        """Create the next stream, on a new connection that is not open yet, and return it. All streams of the process
+        that move at that time share this connection."""
         self._channel.give_up()
         return ThreadTransport(self._connection, self._process)
 
     def connect(self, timeout: float) -> bool:
-        """Wait for the connection; return whether it is open. If not, it is closed."""
+        """Wait up to `timeout` seconds for the connection; return whether it is open. If it is not, the channel is
+        closed."""
         try:
             with self.changed:
                 self._channel.open()
@@ -344,27 +348,28 @@ class ThreadTransport:
         return False
 
     def start_beside(self, move: StreamMove) -> None:
-        """Open the stream, to which `move` moves agents. Called with the lock held."""
+        """Open this stream while the former one is still open; `move` moves agents to it. The caller must hold the
+        lock."""
         self._beside = move
         self._connection.opened(self)
         self.start()
 
     def pass_on(self, sessions: Iterable[AgentSession], to: MovingStream) -> None:
-        """Let the other stream carry these agents, which the `SharedStream` has handed over. Called with the lock
-        held."""
+        """Transfer these agents, which the `SharedStream` has handed over, to the transport `to`. The caller must hold
+        the lock."""
         assert isinstance(to, ThreadTransport)
         for session in sessions:
             to.take_up(self._agents.pop(session))
         self.changed.notify_all()
 
     def take_up(self, agent: AgentTransport) -> None:
-        """Carry an agent that another stream has passed on. Called with the lock held."""
+        """Carry an agent that was transferred from another stream. The caller must hold the lock."""
         self._agents[agent.session] = agent
         agent.carried(self)
         self.changed.notify_all()
 
     def wind_up(self) -> None:
-        """End the stream if it carries no agent. Called with the lock held."""
+        """End the stream if it carries no agent. The caller must hold the lock."""
         if self._agents:
             return
         self._end_if_empty()

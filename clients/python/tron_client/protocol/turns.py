@@ -1,7 +1,8 @@
-"""Decides which agent sends next on a shared stream. Decisions only: no clock, no locks.
+"""Decides which agent sends next on a shared stream. This module reads no clock and takes no locks.
 
-Agents with something to send take turns in the order in which they asked, so an agent that reports a hundred times a
-second delays each other agent by at most one message. All other agents are asked again at their own deadlines.
+Agents that have something to send take turns, in the order in which they asked. So an agent that reports a hundred
+times a second delays each other agent by at most one message. An agent that has nothing to send gets its next turn at
+its own deadline.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ Agent = TypeVar("Agent")
 
 
 class Turns(Generic[Agent]):
-    """The turns and deadlines of agents, which are compared by identity. Bounded by the number of agents."""
+    """The turns and deadlines of agents, which are compared by identity. The size is bounded by the number of
+    agents."""
 
     def __init__(self) -> None:
         self._ready: dict[Agent, None] = {}  # a set that keeps the order
@@ -23,12 +25,12 @@ class Turns(Generic[Agent]):
         self._numbers = count()
 
     def ask(self, agent: Agent) -> None:
-        """Give this agent a turn, after all agents that already wait for theirs."""
+        """Give this agent a turn, after all agents that already wait for a turn."""
         self._ready.setdefault(agent)
 
     def ask_at(self, agent: Agent, due: float | None) -> None:
-        """Ask this agent again at `due`, because it has nothing to send before; None: not before something else
-        happens."""
+        """Give this agent a turn at `due`, because it has nothing to send before. If `due` is None, it gets no turn
+        until it asks again."""
         if due is None:
             self._due.pop(agent, None)
         elif self._due.get(agent) != due:
@@ -38,7 +40,7 @@ class Turns(Generic[Agent]):
                 self._drop_outdated()
 
     def forget(self, agent: Agent) -> None:
-        """Remove an agent that sends nothing any more."""
+        """Remove an agent that sends nothing more."""
         self._ready.pop(agent, None)
         self._due.pop(agent, None)
 
@@ -49,7 +51,7 @@ class Turns(Generic[Agent]):
         self._times.clear()
 
     def take(self, now: float) -> Agent | None:
-        """Return the agent whose turn it is, and end that turn; None if no agent waits."""
+        """Return the agent whose turn it is, and end that turn; None if no agent has a turn now."""
         while self._times and self._times[0][0] <= now:
             due, _, agent = heapq.heappop(self._times)
             if self._due.get(agent) == due:
@@ -62,7 +64,7 @@ class Turns(Generic[Agent]):
         return agent
 
     def deadline(self, now: float) -> float | None:
-        """Return when the next turn is, on the clock of `now`; None: not before an agent asks."""
+        """Return the time of the next turn, on the clock of `now`; None if there is none until an agent asks."""
         if self._ready:
             return now
         while self._times and self._due.get(self._times[0][2]) != self._times[0][0]:
