@@ -1,6 +1,6 @@
-"""The principals of a system, their grants and their tokens: what is decided about them, and how they are stored.
+"""The principals of a system with their grants and tokens: the rules for them, and how they are stored.
 
-Both the registry and the commands that work without a server use it. Read in this order.
+Both the registry and the commands that work without a server use this package. Read its modules in this order.
 
 - `tokens`           bearer tokens: how they are made, and what is stored of them.
 - `denied_jwts`      JSON Web Tokens that an administrator has denied.
@@ -9,16 +9,16 @@ Both the registry and the commands that work without a server use it. Read in th
 - `jwt_form`         reads a JSON Web Token before it is verified.
 - `jwt_keys`         reads the public keys of an issuer.
 - `jwt_issuers`      verifies a token, and decides what its claims grant.
-- `verified_jwts`    the tokens that were verified before.
-- `jwt_key_sources`  reads the keys of the issuers again, from files and URLs.
+- `verified_jwts`    remembers tokens that are already verified.
+- `jwt_key_sources`  reads the keys of the issuers from files and URLs, and refreshes them.
 - `store`            the file `access.db`.
 - `audit`            what the audit log records, and how refusals are counted.
-- `audit_codec`      encodes its records.
-- `trail`            writes the records of one server.
-- `reports`          what the registry believes of the records of other servers.
+- `audit_codec`      encodes audit records for the wire.
+- `trail`            writes the audit records of one server.
+- `reports`          checks the audit records that other servers send to the registry.
 - `failed_attempts`  how long the answer to a failed attempt is delayed.
-- `answers`          what a program that keeps no principals remembers of the registry's answers.
-- `remote`           the authority of such a program.
-- `remote_audit`     writes its records to the registry.
-- `remote_access`    both, with the interceptors of a gRPC server.
+- `answers`          caches the registry's answers in a program that stores no principals.
+- `remote`           identifies the callers of such a program by asking the registry.
+- `remote_audit`     sends the audit records of such a program to the registry.
+- `remote_access`    combines `remote` and `remote_audit` with interceptors of a gRPC server.
 """

@@ -1,13 +1,14 @@
-"""What the registry has answered about credentials, and for how long each answer counts. Pure.
+"""A cache of the registry's answers about credentials, with the rules for how long an answer is valid. Pure.
 
-| the registry                    | a credential with a kept answer                       | any other credential |
-|---------------------------------|-------------------------------------------------------|----------------------|
-| its watch is open               | the answer counts until anything changes              | is asked about       |
-| answers, but its watch is not   | the answer counts for UNWATCHED seconds               | is asked about       |
-| does not answer                 | the answer counts for GRACE after the last word of it | is refused           |
+| the registry                    | a credential with a cached answer                      | any other credential  |
+|---------------------------------|--------------------------------------------------------|-----------------------|
+| its watch is open               | the answer is valid until anything changes             | the registry is asked |
+| answers, but without a watch    | the answer is valid for UNWATCHED seconds              | the registry is asked |
+| does not answer                 | the answer is valid for GRACE seconds after the        | is refused            |
+|                                 | registry last confirmed it                             |                       |
 
-All answers are dropped at the first message of each watch, and at each message with another revision: a registry that
-was restored from a backup has a lower one. So no answer outlives a change of which this program has heard.
+All answers are dropped at the first message of each watch, and at each message with a different revision (a registry
+that was restored from a backup has a lower one). So no answer is used after this program was notified of a change.
 """
 
 from __future__ import annotations
@@ -22,38 +23,40 @@ from grid_model.access import Principal
 from grid_hosting.credential import Credential
 
 MOST_KEPT = 10_000
-"""Answers that are kept. Overflow rule: the one that was not used for the longest time is dropped, and asked again."""
+"""Maximum number of cached answers. Overflow rule: the least recently used answer is dropped; the registry is asked
+again when it is needed."""
 
 QUIET = 3.0
 """Seconds without a message after which a watch no longer counts as open; the registry sends one each second."""
 
 UNWATCHED = 1.0
-"""Seconds for which an answer counts without a watch: a revoked credential is refused within this time."""
+"""Seconds for which an answer is valid without an open watch. A revoked credential is refused within this time."""
 
 GRACE = 300.0
-"""Seconds for which known callers go on while the registry does not answer."""
+"""Seconds for which callers with a cached answer are still accepted while the registry does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The principal of a credential, as the registry knew it."""
+    """The registry's answer about one credential: the principal that it authenticates."""
 
     principal: Principal
     at: float
-    """When it was asked, in monotonic seconds."""
+    """When the registry was asked, in monotonic seconds."""
     epoch: int
-    """The epoch in which it was asked."""
+    """The value of `Answers.epoch` when the registry was asked."""
 
 
 class Answers:
-    """The kept answers. `now`: monotonic seconds."""
+    """The cached answers of the registry. `now` is in monotonic seconds."""
 
     def __init__(self) -> None:
         self.epoch = 0
-        """Rises whenever all answers are dropped; an answer of an earlier epoch may no longer be true."""
+        """A number that grows whenever all answers are dropped. An answer with an earlier number may no longer be
+        true."""
         self.away = False
-        """Whether the registry did not answer the last call, or its watch fell silent or broke: known callers then
-        do not wait for it."""
+        """Whether the registry did not answer the last call, or its watch fell silent or broke. Callers with a cached
+        answer then do not wait for the registry."""
         self._kept: OrderedDict[Credential, Answer] = OrderedDict()
         self._revision: int | None = None
         self._heard_at = -math.inf
@@ -62,11 +65,12 @@ class Answers:
         return len(self._kept)
 
     def watched(self, now: float) -> bool:
-        """Return whether the watch is open, so that a change would be heard."""
+        """Return whether the watch is open, so that this program would be notified of a change."""
         return self._revision is not None and now - self._heard_at <= QUIET
 
     def heard(self, revision: int, now: float) -> bool:
-        """Take a message of the watch; return whether the answers were dropped."""
+        """Record a message of the watch. Return whether all answers were dropped because the message has another
+        revision."""
         self._heard_at, self.away = now, False
         if revision == self._revision:
             return False
@@ -76,11 +80,11 @@ class Answers:
         return True
 
     def lost(self) -> None:
-        """The watch has ended; the next one begins anew."""
+        """Record that the watch has ended. The first message of the next watch then drops all answers."""
         self._revision = None
 
     def keep(self, credential: Credential, answer: Answer) -> None:
-        """Keep an answer, unless the answers were dropped since it was asked."""
+        """Cache an answer, unless all answers were dropped after the registry was asked."""
         self.away = False
         if answer.epoch != self.epoch:
             return
@@ -90,19 +94,21 @@ class Answers:
             self._kept.popitem(last=False)
 
     def drop(self, credential: Credential) -> None:
-        """Drop the answer about a credential, which the registry refuses."""
+        """Drop the cached answer about a credential that the registry now refuses."""
         self.away = False
         self._kept.pop(credential, None)
 
     def current(self, credential: Credential, now: float, wall: datetime) -> Principal | None:
-        """Return the principal of a credential if its answer counts while the registry answers."""
+        """Return the principal of a credential from its cached answer, for use while the registry answers. Return None
+        if the registry must be asked."""
         found = self._valid(credential, wall)
         if found is None or not (self.watched(now) or now - found.at <= UNWATCHED):
             return None
         return found.principal
 
     def known(self, credential: Credential, now: float, wall: datetime) -> Principal | None:
-        """Return the principal of a credential if its answer counts while the registry does not answer."""
+        """Return the principal of a credential from its cached answer, for use while the registry does not answer.
+        Return None if there is no answer, or if it was last confirmed more than GRACE seconds ago."""
         found = self._valid(credential, wall)
         # A kept answer is of this epoch, so the last message of the watch has confirmed it.
         if found is None or now - max(found.at, self._heard_at) > GRACE:

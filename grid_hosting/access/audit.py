@@ -1,7 +1,8 @@
 """What the audit log records, and how refusals are counted so that no caller can fill the disk. Pure.
 
-An act is one record. Refusals are counted for each actor, method and reason: the first one within WINDOW is a record at
-once, the further ones are one record with their number at the end of the window.
+Each act (a change by an operator or an administrator) is one record. Refusals are counted by actor, method and reason.
+The first refusal within WINDOW seconds is recorded at once; the others are recorded at the end of the window, as one
+record with their number.
 """
 
 from __future__ import annotations
@@ -16,33 +17,33 @@ WINDOW = 60.0
 """Seconds for which refusals of one kind are counted together."""
 
 MOST_KINDS = 500
-"""Kinds of refusals within one window; each has at most two records, so a window has at most 1,000. Overflow rule: the
-others are counted in one further record, whose kind is DROPPED."""
+"""Maximum number of kinds of refusals within one window. Each kind has at most two records, so a window has at most
+1,000. Overflow rule: refusals of further kinds are counted in one record of the kind DROPPED."""
 
 OK = "OK"
-"""The outcome of an act that was done."""
+"""The outcome of an act that succeeded."""
 
 
 class AuditKind(IntEnum):
-    """What a record is about."""
+    """The kind of an audit record."""
 
     ACT = 1
     """An operator or an administrator has changed something."""
     REFUSAL = 2
-    """A caller was not authenticated, or may not do what it asked for."""
+    """A caller was not authenticated, or was not permitted to do what it asked for."""
     DROPPED = 3
     """Refusals that have no record of their own, because there were too many kinds of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
-    """One record. `number` is 0 until it is stored."""
+    """One record of the audit log. `number` is 0 until the record is stored."""
 
     at: float
     """Seconds since the epoch."""
     kind: AuditKind
     actor: str
-    """The principal; for a caller that is not authenticated the network from which it called."""
+    """The principal that called. For a caller that is not authenticated, the network from which it called."""
     method: str
     """The full name of the method."""
     target: str = ""
@@ -52,7 +53,7 @@ class AuditRecord:
     peer: str = ""
     """The address of the caller."""
     via: str = ""
-    """The relay that spoke for the actor, or the server at which it called if that is not the registry."""
+    """The relay that called for the actor, or the server that the actor called if that is not the registry."""
     count: int = 1
     """How many calls the record represents."""
     number: int = 0
@@ -60,7 +61,7 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which records to read; an empty field admits all."""
+    """Which records of the audit log to read. A field that is empty or None matches all records."""
 
     kind: AuditKind | None = None
     actor: str = ""
@@ -69,8 +70,8 @@ class AuditFilter:
 
 
 class RefusalCounts:
-    """The refusals of the current window. `now`: monotonic seconds; `via`: the server that reports them, if it has a
-    count of its own; `most`: kinds within one window."""
+    """Counts the refusals of the current window. `now` is in monotonic seconds. `via` is the relay that reports these
+    refusals, if they are counted separately; `most` is the maximum number of kinds within one window."""
 
     def __init__(self, via: str = "", most: int = MOST_KINDS) -> None:
         self._via = via
@@ -80,8 +81,8 @@ class RefusalCounts:
         self._dropped = 0
 
     def refused(self, record: AuditRecord, now: float) -> list[AuditRecord]:
-        """Count a refusal, or as many as the record represents. Return the records to store now: those of a window that
-        has ended, and this one if it is the first of its kind."""
+        """Count the refusals that a record represents. Return the records to store now: those of a window that has
+        ended, and this record if it is the first of its kind in the current window."""
         ended = self.advance(now)
         if self._ends_at is None:
             self._ends_at = now + WINDOW
@@ -98,16 +99,16 @@ class RefusalCounts:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no window is open."""
+        """Whether no window is open, so that there is nothing to store later."""
         return self._ends_at is None
 
     def advance(self, now: float) -> list[AuditRecord]:
-        """Return the records of a window that has ended; none while it goes on."""
+        """Return the remaining records of the current window if it has ended. Return no records if it has not."""
         return [] if self._ends_at is None or now < self._ends_at else self.end()
 
     def end(self) -> list[AuditRecord]:
-        """End the window; return its records: the number of further refusals of each kind, with the last one's target,
-        and the number of those that were dropped."""
+        """End the window and return its remaining records: for each kind, one with the number of refusals after the
+        first one and the target of the last one; and one with the number of refusals that were dropped."""
         records = [replace(last, count=count) for count, last in self._counts.values() if count]
         if self._dropped:
             newest = max((each.at for _, each in self._counts.values()), default=0.0)
@@ -119,8 +120,9 @@ class RefusalCounts:
 
 
 def network_of(peer: str) -> str:
-    """Return the network of a gRPC peer, which has many addresses of one attacker: `network:10.1.2.0/24`, or the first
-    64 bits of an IPv6 address; the peer itself if it has no IP address."""
+    """Return the network of a gRPC peer, because one attacker may have many addresses in it: `network:10.1.2.0/24` for
+    IPv4, or the first 64 bits of an IPv6 address. For a peer without an IP address, return its scheme, such as
+    `network:unix`."""
     address = ip_of_peer(peer)
     if address is None:
         return f"network:{peer.partition(':')[0] or 'unknown'}"

@@ -9,7 +9,7 @@ from grid_hosting.access.audit import AuditRecord
 
 
 def encode(record: AuditRecord) -> access_pb2.AuditRecord:
-    """Return the message for a record."""
+    """Return the protobuf message for an audit record."""
     return access_pb2.AuditRecord(
         number=record.number,
         at=wire.timestamp_at(record.at),

@@ -1,7 +1,7 @@
 """All principals and tokens of a system, and every rule about them. Pure.
 
-A method checks everything before it changes anything, so an error leaves the book as it was. `take_writes` returns what
-has changed, for the store.
+A method checks everything before it changes anything, so an error leaves the book as it was. `take_writes` returns the
+changes that must be stored.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ if TYPE_CHECKING:
     from grid_hosting.access.jwt_issuers import Proven
 
 KINDS = ("token", "spiffe", "cn", "jwt")
-"""How a principal is authenticated; its name begins with one of these and a colon."""
+"""The ways in which a principal can authenticate. The name of a principal begins with one of these words and a
+colon."""
 
 SERIAL = "serial:"
-"""How the name of a certificate begins that is refused, whatever its principal: its serial number in hexadecimal
-follows. It is stored as a principal without grants."""
+"""The prefix of the name under which a refused certificate is stored; its serial number in hexadecimal follows. The
+entry is stored like a principal without grants. The certificate is refused whatever principal it would authenticate."""
 
 MOST_SERIAL = 40
-"""Digits of a serial number (RFC 5280)."""
+"""Maximum number of hexadecimal digits of a serial number (RFC 5280)."""
 
 MOST_PRINCIPALS = 10_000
 MOST_TOKENS = 10_000
@@ -37,15 +38,15 @@ MOST_TOKENS_EACH = 100
 MOST_GRANTS = 100
 MOST_NAME = 512
 MOST_PATTERN = 513
-"""The longest id, and a `*`."""
+"""Maximum number of characters of a pattern: those of the longest id, and a `*`."""
 MOST_TEXT = 200
-"""Characters of a group and of a description."""
+"""Maximum number of characters of a group or a description."""
 
 KEPT_AFTER_EXPIRY = 30 * 86_400.0
-"""Seconds for which an expired token is listed; then the next new token removes it."""
+"""Seconds for which an expired token is still listed. After that, it is removed when the next token is created."""
 
 SHORTEST_LIFE = 60.0
-"""Seconds that a token must be valid for."""
+"""The shortest lifetime of a token, in seconds."""
 LONGEST_LIFE = 10 * 365 * 86_400.0
 
 _IGNORED = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
@@ -62,30 +63,32 @@ class Registered:
     grants: tuple[Grant, ...] = ()
     description: str = ""
     disabled: bool = False
-    """Its credentials are refused."""
+    """Whether the credentials of the principal are refused."""
 
     def principal(self, ends_at: float | None = None) -> Principal:
-        """Return the caller that authenticates as this principal. `ends_at`: in seconds since the epoch."""
+        """Return the principal as the caller of a request. `ends_at` is when its credential expires, in seconds since
+        the epoch; None if it does not expire."""
         end = None if ends_at is None else datetime.fromtimestamp(ends_at, UTC)
         return Principal(self.name, self.grants, self.group, end)
 
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """A principal, a token or a denied JWT that was deleted; the others are empty."""
+    """The record of a deletion. Exactly one field is set: the name of a principal, the id of a token, or a denied
+    JWT."""
 
     principal: str = ""
     token_id: str = ""
     denied: tuple[str, str] = ("", "")
-    """The issuer and the id of a JWT."""
+    """The issuer and the id of a denied JWT."""
 
 
 Write = Registered | Token | DeniedJwt | Deleted
-"""What is new, has changed, or was deleted."""
+"""A change to store: an entry that is new or was changed, or the record of a deletion."""
 
 
 class AccessBook:
-    """The principals by name, and the tokens by id."""
+    """All principals by name, all tokens by id, and all denied JWTs by issuer and id."""
 
     def __init__(
         self,
@@ -99,22 +102,22 @@ class AccessBook:
         self.denied = {(each.issuer, each.jwt_id): each for each in denied}
         """The JWTs that are refused, by issuer and id."""
         self.revision = revision
-        """Rises with each change."""
+        """A number that grows with each change."""
         self._writes: list[Write] = []
 
     def copy(self) -> AccessBook:
-        """Return a book with the same content, without writes."""
+        """Return a copy of the book without its pending writes."""
         return AccessBook(self.principals.values(), self.tokens.values(), self.revision, self.denied.values())
 
     def take_writes(self) -> list[Write]:
-        """Return what has changed since the last call, and raise the revision if anything has."""
+        """Return the changes since the last call. If there are any, increase the revision by one."""
         writes, self._writes = self._writes, []
         self.revision += bool(writes)
         return writes
 
     def of_token(self, secret: str, now: float) -> tuple[Token, Principal] | None:
-        """Return the token, and the principal that it authenticates; None if it is not valid. `now`: seconds since the
-        epoch."""
+        """Return the token with this secret and the principal that it authenticates. Return None if the token is
+        unknown or expired, or if its principal is disabled. `now` is in seconds since the epoch."""
         token = self.tokens.get(id_of(secret))
         if token is None or not token.proves(secret) or not token.valid_at(now):
             return None
@@ -122,8 +125,9 @@ class AccessBook:
         return None if found is None or found.disabled else (token, found.principal(token.expires_at))
 
     def of_certificate(self, name: str, serial: str = "") -> Principal | None:
-        """Return the principal of a verified certificate: without grants if it is not registered, None if it, or the
-        certificate with this serial number, is refused."""
+        """Return the principal with this name, which a verified certificate authenticates. A principal that is not
+        registered has no grants. Return None if the principal is disabled, or if the certificate with this serial
+        number is refused."""
         if self.refuses_certificate(serial):
             return None
         found = self.principals.get(name)
@@ -132,13 +136,14 @@ class AccessBook:
         return None if found.disabled else found.principal()
 
     def refuses_certificate(self, serial: str) -> bool:
-        """Return whether the certificate with this serial number is refused, also if it only admits to a port."""
+        """Return whether the certificate with this serial number is refused. This includes certificates that only admit
+        a client to a port and authenticate no principal."""
         certificate = self.principals.get(SERIAL + serial)
         return certificate is not None and certificate.disabled
 
     def of_jwt(self, proven: Proven, now: float) -> Principal | None:
-        """Return the principal of a verified JWT, with what its claims and what this book grants; None if the token or
-        the principal is denied, or the token has ended."""
+        """Return the principal of a verified JWT, with the grants of its claims and those in this book. Return None if
+        the JWT is denied or has expired, or if the principal is disabled."""
         ends_at = proven.end(now)
         found = self.principals.get(proven.principal, Registered(proven.principal))
         if ends_at is None or found.disabled or (proven.issuer, proven.jwt_id) in self.denied:
@@ -159,14 +164,14 @@ class AccessBook:
         return wanted
 
     def allow(self, issuer: str, jwt_id: str) -> DeniedJwt:
-        """Stop refusing a JWT; return what was denied. Raises TokenNotFound."""
+        """Stop refusing a JWT, and return its entry. Raises TokenNotFound if it is not denied."""
         if (issuer, jwt_id) not in self.denied:
             raise TokenNotFound(f"no JWT with the id {jwt_id!r} of {issuer} is denied")
         self._writes.append(Deleted(denied=(issuer, jwt_id)))
         return self.denied.pop((issuer, jwt_id))
 
     def get(self, name: str) -> Registered:
-        """Return one principal. Raises PrincipalNotFound."""
+        """Return the principal with this name. Raises PrincipalNotFound."""
         if name not in self.principals:
             raise PrincipalNotFound(f"there is no principal {name!r}")
         return self.principals[name]
@@ -192,9 +197,9 @@ class AccessBook:
         disabled: bool | None = None,
         group: str | None = None,
     ) -> Registered:
-        """Add grants to a principal and remove others. `disabled`: whether its credentials are refused from now on;
-        `group`: its group from now on; None leaves them as they are. Raises InvalidRequest, which names grants that it
-        does not have, and QuotaExceeded."""
+        """Add grants to a principal and remove others. The principal is created if it does not exist. `disabled` sets
+        whether its credentials are refused, and `group` sets its group; None leaves them unchanged. Raises
+        InvalidRequest, for example if the principal does not have a grant in `remove`, and QuotaExceeded."""
         before = self.principals.get(name, Registered(name))
         gone = {_checked_grant("remove", each) for each in remove}
         if missing := gone - set(before.grants):
@@ -208,7 +213,7 @@ class AccessBook:
         return self.put(replace(before, grants=(*kept, *added), disabled=refused, group=belongs))
 
     def delete(self, name: str) -> int:
-        """Delete a principal and its tokens; return the number of its tokens. Raises PrincipalNotFound."""
+        """Delete a principal and its tokens; return how many tokens were deleted. Raises PrincipalNotFound."""
         self.get(name)
         count = self.revoke_all(name)
         del self.principals[name]
@@ -227,14 +232,15 @@ class AccessBook:
         created_by: str = "",
         group: str = "",
     ) -> Token:
-        """Add a token of a principal, which is created with the grants and the group if there is none.
+        """Add a token for a principal. If the principal does not exist, create it with these grants and this group.
 
-        `secret`: a new token; `lifetime`: in seconds. Raises InvalidRequest, also for grants or a group that an
-        existing principal does not have: its other tokens would receive them too. Raises QuotaExceeded.
+        `secret` is the new token. `lifetime` is in seconds; if it is None, the token does not expire. Raises
+        InvalidRequest, also if the principal exists without these grants or with another group, because its other
+        tokens would receive them too. Raises QuotaExceeded.
         """
         errors = [*_text_errors("description", description)]
         if not principal.startswith("token:"):
-            errors.append(FieldError("principal", f"is {principal!r}; a token is for a principal token:NAME"))
+            errors.append(FieldError("principal", f"is {principal!r}; only a principal token:NAME can have tokens"))
         if lifetime is not None and not SHORTEST_LIFE <= lifetime <= LONGEST_LIFE:
             why = f"is {lifetime:g} s; it must be from {SHORTEST_LIFE:g} s to {LONGEST_LIFE:g} s (10 years)"
             errors.append(FieldError("lifetime", why))
@@ -247,7 +253,7 @@ class AccessBook:
             why = f"{principal} exists and does not have {shown}; choose another name, or use: tron grant add"
             raise InvalidRequest.of(FieldError("grants", why))
         if known is not None and group and unicodedata.normalize("NFC", group) != known.group:
-            why = f"is {group!r}; {principal} exists, and its group is {known.group!r}; to change it: tron grant add"
+            why = f"is {group!r}, but the group of {principal} is {known.group!r}; to change it, use: tron grant add"
             raise InvalidRequest.of(FieldError("group", why))
         self._drop_expired(now)
         if len(self.tokens) >= MOST_TOKENS:
@@ -255,7 +261,7 @@ class AccessBook:
         if len(self.tokens_of(principal)) >= MOST_TOKENS_EACH:
             raise QuotaExceeded(f"{principal} has {MOST_TOKENS_EACH} tokens; no more are allowed")
         if id_of(secret) in self.tokens:
-            raise QuotaExceeded("the id of the new token is used already; try again")
+            raise QuotaExceeded("the id of the new token is already in use; try again")
         if known is None:
             self.put(Registered(principal, group, wanted))
         ends = None if lifetime is None else now + lifetime
@@ -265,18 +271,18 @@ class AccessBook:
         return token
 
     def revoke(self, token_id: str) -> Token:
-        """Remove a token; return it. Raises TokenNotFound."""
+        """Remove the token with this id, and return it. Raises TokenNotFound."""
         if token_id not in self.tokens:
             raise TokenNotFound(f"there is no token {token_id!r}")
         self._writes.append(Deleted(token_id=token_id))
         return self.tokens.pop(token_id)
 
     def tokens_of(self, principal: str) -> list[Token]:
-        """Return the tokens of a principal, also those that have expired."""
+        """Return all tokens of a principal, including expired ones."""
         return [each for each in self.tokens.values() if each.principal == principal]
 
     def revoke_all(self, principal: str) -> int:
-        """Remove the tokens of a principal; return their number."""
+        """Remove all tokens of a principal; return how many were removed."""
         tokens = self.tokens_of(principal)
         for each in tokens:
             self.revoke(each.token_id)
@@ -289,7 +295,7 @@ class AccessBook:
 
 
 def is_principal_name(name: str) -> bool:
-    """Whether a text has the form of the name of a principal: KIND:NAME, which people can read."""
+    """Return whether a text has the form of a principal's name: KIND:NAME, without invisible characters."""
     kind, colon, rest = name.partition(":")
     return bool(colon) and kind in KINDS and len(name) <= MOST_NAME and is_distinct(rest)
 
@@ -337,12 +343,13 @@ def _checked_grant(field: str, grant: Grant) -> Grant:
 
 
 def _refuse_narrow_admins(field: str, grants: Iterable[Grant], known: Iterable[Grant]) -> None:
-    """Raise InvalidRequest for a new grant of the role admin for some ids only. Earlier versions stored such grants, so
-    a principal that has one can still be changed."""
+    """Raise InvalidRequest if a new grant gives the role admin for some ids only. Earlier versions stored such grants,
+    so a principal that already has one can still be changed."""
     for grant in grants:
         if grant.is_narrow_admin and grant not in known:
-            why = f"is {grant.pattern!r}; an administrator manages all principals, so the pattern is '*'; the role for "
-            raise InvalidRequest.of(FieldError(f"{field}.pattern", why + "some ids is operator"))
+            why = f"is {grant.pattern!r}; an administrator manages all principals, so the pattern must be '*'; "
+            why += "to grant rights for some ids only, use the role operator"
+            raise InvalidRequest.of(FieldError(f"{field}.pattern", why))
 
 
 def _text_errors(field: str, text: str) -> list[FieldError]:
@@ -352,13 +359,13 @@ def _text_errors(field: str, text: str) -> list[FieldError]:
 
 
 def is_distinct(text: str) -> bool:
-    """Whether people can tell a text from every other one: in normalization form C, without surrounding white space and
-    without characters that are not shown."""
+    """Return whether no other text looks the same to people: whether the text is not empty, is in normalization form C,
+    and has no surrounding white space and no invisible characters."""
     return bool(text) and text == unicodedata.normalize("NFC", text.strip()) and not _unseen(text)
 
 
 def _unseen(text: str) -> bool:
-    """Whether a text has characters that people cannot see, and so could not tell from another text."""
+    """Return whether a text has characters that people cannot see, so that it could look like another text."""
     return not text.isprintable() or any(
         each in _IGNORED or unicodedata.category(each) == "Cf" or "\ufe00" <= each <= "\ufe0f" for each in text
     )

@@ -1,4 +1,4 @@
-"""The JWTs that an administrator has denied: each is refused although its issuer has signed it. Pure."""
+"""JWTs that an administrator has denied. Each of them is refused although its issuer has signed it. Pure."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ from grid_model.errors import FieldError, InvalidRequest
 
 MOST_DENIED = 10_000
 MOST_TEXT = 512
-"""Characters of each text."""
+"""Maximum number of characters of the issuer, of the id and of the description."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeniedJwt:
-    """One token, as its issuer names it. Times are in seconds since the epoch."""
+    """A denied JWT, identified by its issuer (`iss`) and the id that the issuer gave it (`jti`). Times are in seconds
+    since the epoch."""
 
     issuer: str
     jwt_id: str
-    """Its claim `jti`."""
+    """The claim `jti` of the token."""
     denied_at: float = 0.0
     ends_at: float | None = None
-    """When the token ends on its own, so that it need not be denied longer; None: not known."""
+    """When the token expires, so that it need not be denied any longer; None if this is not known."""
     description: str = ""
     denied_by: str = ""
     """The name of the principal that denied it."""
 
     def check(self) -> None:
-        """Raise InvalidRequest for a text that no token can have."""
+        """Raise InvalidRequest if the issuer or the JWT id is empty, or if one of them or the description is too long
+        or not printable."""
         errors = [
             FieldError(name, f"must be 1 to {MOST_TEXT} printable characters")
             for name, text in (("issuer", self.issuer), ("jwt_id", self.jwt_id))
@@ -38,5 +40,6 @@ class DeniedJwt:
             raise InvalidRequest.of(*errors)
 
     def has_ended(self, now: float) -> bool:
-        """Whether the token is refused by its end alone; with room for clocks that differ."""
+        """Return whether the token expired more than an hour ago, so that it is refused anyway. The hour allows for
+        clocks that differ."""
         return self.ends_at is not None and now > self.ends_at + 3600.0

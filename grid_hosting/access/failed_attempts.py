@@ -1,6 +1,7 @@
 """How long the refusal of a wrong credential is delayed. Pure.
 
-Only refusals are delayed: a credential is checked before, so a valid one never waits for its neighbors.
+Only refusals are delayed. The credential is checked before the delay, so a caller with a valid one never waits because
+others at its address failed.
 """
 
 from __future__ import annotations
@@ -8,32 +9,34 @@ from __future__ import annotations
 from collections import OrderedDict
 
 FREE = 10
-"""Failed attempts of an address that are answered at once."""
+"""Number of failed attempts from one address that are answered without a delay."""
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 2.0
-"""Seconds. The delay doubles with each further attempt."""
+"""The longest delay, in seconds. The delay begins with FIRST_DELAY and doubles with each further attempt."""
 
 FORGET_AFTER = 60.0
-"""Seconds without a failed attempt after which an address begins anew."""
+"""Seconds without a failed attempt after which the attempts of an address are counted from the beginning."""
 
 MOST_ADDRESSES = 10_000
-"""Overflow rule: the address whose last failed attempt is the oldest is forgotten."""
+"""Maximum number of addresses that are counted. Overflow rule: the address whose last failed attempt is the oldest is
+forgotten."""
 
 
 class FailedAttempts:
-    """The failed attempts of each address."""
+    """Counts the failed attempts of each address."""
 
     def __init__(self) -> None:
         self.total = 0
-        """All failed attempts so far."""
+        """The number of all failed attempts so far."""
         self._found: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._found)
 
     def failed(self, address: str, now: float) -> float:
-        """Record a failed attempt; return the seconds after which it should be answered. `now`: monotonic seconds."""
+        """Record a failed attempt; return the seconds after which it should be answered. `now` is in monotonic
+        seconds."""
         self.total += 1
         count, last = self._found.get(address, (0, now))
         count = 1 if now - last > FORGET_AFTER else count + 1

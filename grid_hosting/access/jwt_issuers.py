@@ -1,6 +1,7 @@
 """The issuers whose JSON Web Tokens authenticate callers, and what the claims of a verified token grant. Pure.
 
-Nothing follows from a claim but what a table of the settings says: a row names a claim, one value of it, and grants.
+A claim grants only what a table in the settings says: each row has a claim, one value of it, and the grants for that
+value.
 """
 
 from __future__ import annotations
@@ -21,26 +22,27 @@ from grid_hosting.access.jwt_keys import Algorithm, PublicKey
 from grid_hosting.access.programs import GROUP
 
 SKEW = 60
-"""Seconds by which the clock of an issuer may differ from the one of this machine."""
+"""Seconds by which the clock of an issuer may differ from the clock of this machine."""
 
 MOST_JWT_ID = 256
-"""Characters of the id of a token (`jti`)."""
+"""Maximum number of characters of the id of a token (`jti`)."""
 
 LAST_TIME = 253_402_300_799
-"""The last second of the year 9999: a later time is not one."""
+"""The last second of the year 9999. A token with a later time is not valid."""
 
 _GRANT = re.compile(r"([a-z]+) (\S.*)")
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimName:
-    """Where in a token a claim is: a name, or a JSON Pointer (RFC 6901) to a claim inside of others, such as
+    """The place of a claim in a token: a name, or a JSON Pointer (RFC 6901) to a nested claim, such as
     `/kubernetes.io/namespace`."""
 
     path: tuple[str, ...]
 
     def texts(self, claims: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the texts of the claim: the claim itself, or the texts in a list."""
+        """Return the strings of the claim: its value if that is a string, or the strings in its list. Return an empty
+        tuple if the token does not have the claim."""
         found: Any = claims
         for name in self.path:
             if not isinstance(found, Mapping) or name not in found:
@@ -52,21 +54,21 @@ class ClaimName:
 
 
 def parse_claim(text: str) -> ClaimName:
-    """Return the claim that a setting names. Raises ValueError."""
+    """Return the claim with this name or JSON Pointer, as it is written in the settings. Raises ValueError."""
     if not text.startswith("/"):
         names = [text]
     elif re.search(r"~(?![01])", text):
-        raise ValueError(f"{text!r} is no JSON Pointer: write ~0 for ~, and ~1 for /")
+        raise ValueError(f"{text!r} is not a JSON Pointer; write ~0 for ~, and ~1 for /")
     else:
         names = [each.replace("~1", "/").replace("~0", "~") for each in text[1:].split("/")]
     if not all(names):
-        raise ValueError(f"{text!r} names no claim; write, for example, groups or /kubernetes.io/namespace")
+        raise ValueError(f"{text!r} is not the name of a claim; write, for example, groups or /kubernetes.io/namespace")
     return ClaimName(tuple(names))
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimRule:
-    """A row of the table: a token that has the claim with this value has the grants."""
+    """One row of the table in the settings: a token whose claim is, or contains, this value receives these grants."""
 
     claim: ClaimName
     value: str
@@ -74,7 +76,8 @@ class ClaimRule:
 
 
 def parse_rule(condition: str, grants: Iterable[str]) -> ClaimRule:
-    """Return a row: `groups=operators` and `operator *`. Raises ValueError."""
+    """Return one row of the table from its condition, such as `groups=operators`, and its grants, such as `operator *`.
+    Raises ValueError."""
     claim, equals, value = condition.partition("=")
     if not equals or not value:
         raise ValueError(f"{condition!r} is not CLAIM=VALUE; write, for example, groups=operators")
@@ -94,25 +97,26 @@ def _parse_grant(text: str) -> Grant:
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """What a verified token says."""
+    """The identity and the grants that a verified token proves."""
 
     principal: str
-    """Its name: `jwt:ISSUER#SUBJECT`."""
+    """The name of the principal: `jwt:ISSUER#SUBJECT`."""
     group: str
     grants: tuple[Grant, ...]
-    """What its claims grant."""
+    """The grants for the claims of the token."""
     issuer: str
     jwt_id: str
-    """Empty if the issuer gives its tokens no ids."""
+    """The id of the token (`jti`); empty if the issuer gives its tokens no ids."""
     ends_at: float
     """`exp`, in seconds since the epoch."""
     key: PublicKey = field(repr=False)
-    """What has verified it."""
+    """The key that verified the token."""
 
     def end(self, now: float) -> float | None:
-        """Return when the caller ends that presents the token now; None if it has ended.
+        """Return when a call that presents the token now must end; None if the token has expired.
 
-        Open streams end at `exp`. A call that comes a little later is still served, because the clocks may differ.
+        Open streams end at `exp`. A call that comes up to SKEW seconds later is still served, because the clocks may
+        differ.
         """
         if now < self.ends_at:
             return self.ends_at
@@ -125,17 +129,17 @@ class Issuer:
     """One issuer, as the settings describe it."""
 
     name: str
-    """Its URL, as tokens write it in `iss`."""
+    """The URL of the issuer, exactly as in the claim `iss`."""
     audience: str
     algorithm: Algorithm
     rules: tuple[ClaimRule, ...] = ()
     group: ClaimName | None = None
-    """The claim that is the group of the principal."""
+    """The claim that has the group of the principal; None if no claim does."""
 
     def check(self, token: Unverified, now: float) -> None:
-        """Check all but the signature, which costs more. Raises InvalidJwtError."""
+        """Check everything but the signature, which takes longer to verify. Raises InvalidJwtError."""
         if token.algorithm != self.algorithm:
-            raise InvalidJwtError(f"is signed by {token.algorithm!r}, not by {self.algorithm}")
+            raise InvalidJwtError(f"is signed with {token.algorithm!r}, not with {self.algorithm}")
         registry = JWTClaimsRegistry(
             int(now),
             SKEW,
@@ -149,12 +153,13 @@ class Issuer:
         except (JoseError, OverflowError) as error:
             raise InvalidJwtError(str(error)) from None
         if token.claims["exp"] > LAST_TIME:
-            raise InvalidJwtError("exp is no time")
+            raise InvalidJwtError("exp is later than the year 9999")
 
     def verify(self, token: Unverified, key: PublicKey) -> Proven:
-        """Verify the signature of a token that `check` has admitted. Raises InvalidJwtError.
+        """Verify the signature of a token that `check` has accepted, and return what the token proves. Raises
+        InvalidJwtError.
 
-        It takes from 50 us to 1 ms, and is therefore no work for an event loop.
+        This takes from 50 us to 1 ms, so it must not run on an event loop.
         """
         registry = jws.JWSRegistry(algorithms=[self.algorithm], strict_check_header=False)
         registry.max_header_length = len(token.text)  # `read_jwt` has limited the whole
@@ -167,12 +172,12 @@ class Issuer:
     def _proven(self, claims: Mapping[str, Any], key: PublicKey) -> Proven:
         name = f"jwt:{self.name}#{claims['sub']}"
         if len(name) > MOST_NAME or not is_distinct(name):
-            raise InvalidJwtError("sub is no name")
+            raise InvalidJwtError("sub is too long for a name, or has invisible characters")
         groups = () if self.group is None else self.group.texts(claims)
         if len(groups) > 1 or any(len(each) > MOST_TEXT or not is_distinct(each) for each in groups):
-            raise InvalidJwtError("the claim of the group is not one name")
+            raise InvalidJwtError("the claim of the group has more than one value, or one that is not a valid name")
         if GROUP in groups:
-            raise InvalidJwtError(f"the group {GROUP} is that of the programs of this system")
+            raise InvalidJwtError(f"the group {GROUP} is reserved for the programs of this system")
         granted = (
             grant for rule in self.rules if rule.value in rule.claim.texts(claims) for grant in rule.grants
         )  # fmt: skip
@@ -191,8 +196,11 @@ class Issuer:
 
 
 def checked_issuer(text: str) -> str:
-    """Return the URL of an issuer, unchanged: tokens must have the same characters. Raises ValueError."""
+    """Return the URL of an issuer unchanged, because tokens must have exactly the same text. Raises ValueError if it is
+    not a valid https URL."""
     rest = text.removeprefix("https://")
     if rest == text or not rest or not text.isascii() or not text.isprintable() or {" ", "?", "#", "@"} & set(text):
-        raise ValueError(f"{text!r} is not an issuer; write its URL as tokens have it, such as https://login.example")
+        raise ValueError(
+            f"{text!r} is not the URL of an issuer; write it as it is in its tokens, such as https://login.example"
+        )
     return text

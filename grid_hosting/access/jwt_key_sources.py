@@ -1,5 +1,5 @@
-"""Where the public keys of issuers come from: a file, or an https URL. Both are read in the background, at fixed times,
-and never because of a token that somebody sends."""
+"""Reads the public keys of issuers from files and https URLs: in the background, at fixed intervals, and never because
+a caller sent a token."""
 
 from __future__ import annotations
 
@@ -21,27 +21,28 @@ from grid_hosting.start import StartError, absolute, reason
 log = structlog.get_logger("access")
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks at a file."""
+"""Seconds between two checks whether a file has changed."""
 
 FETCH_EVERY = 300.0
 """Seconds between two requests to a URL: issuers publish a key long before they sign with it."""
 
 KEPT_FOR = 24 * 3600.0
-"""Seconds for which keys count although their URL cannot be read."""
+"""Seconds for which keys remain valid while their URL cannot be read."""
 
 Replace = Callable[[str, KeySet | None], None]
-"""Takes the keys that an issuer has now; None: they are not known."""
+"""A function that receives the URL of an issuer and its current keys; None instead of the keys if they are not
+known."""
 
 
 class FileKeys:
-    """The keys of an issuer in a file."""
+    """Reads the keys of one issuer from a file."""
 
     def __init__(self, settings: JwtIssuer, path: Path, replace: Replace) -> None:
         self._settings, self._path, self._replace = settings, path, replace
         self._files = SettledFiles(file_stamp(path))
 
     def load(self) -> None:
-        """Read the file. Raises StartError."""
+        """Read the keys from the file. Raises StartError if the file cannot be used."""
         try:
             keys = _read_file(self._path, self._settings.algorithm)
         except ValueError as error:
@@ -49,7 +50,7 @@ class FileKeys:
         self._replace(self._settings.issuer, keys)
 
     def look(self) -> None:
-        """Read the file again if it has changed. A file that cannot be used leaves the earlier keys in use."""
+        """Read the file again if it has changed. If the new file cannot be used, the earlier keys remain in use."""
         found = file_stamp(self._path)
         if not self._files.are_new(found):
             return
@@ -62,14 +63,14 @@ class FileKeys:
             log.info("jwt_keys_loaded", issuer=self._settings.issuer)
 
     async def run(self) -> None:
-        """Follow the file until cancelled."""
+        """Read the file again whenever it changes, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
             self.look()
 
 
 class UrlKeys:
-    """The keys of an issuer at a URL."""
+    """Reads the keys of one issuer from a URL."""
 
     def __init__(
         self,
@@ -79,7 +80,7 @@ class UrlKeys:
         clock: Callable[[], float] = time.monotonic,
         http: IssuerHttp | None = None,
     ) -> None:
-        """Raises StartError for `keys_ca`."""
+        """Raises StartError if the file of the setting `keys_ca` cannot be used."""
         self._settings, self._url, self._replace, self._clock = settings, url, replace, clock
         self._http = http or IssuerHttp(settings.keys_ca, f"{setting_of(settings)} keys_ca")
         self._content: bytes | None = None
@@ -87,14 +88,14 @@ class UrlKeys:
         self._failing = False
 
     def load(self) -> None:
-        """Do nothing: a server starts although an issuer does not answer."""
+        """Do nothing, so that a server starts even if the issuer does not answer. `run` reads the keys."""
 
     async def run(self) -> None:
         """Read the URL at once, and then every FETCH_EVERY seconds, until cancelled."""
         await self._http.repeat(self.fetch, FETCH_EVERY)
 
     async def fetch(self) -> bool:
-        """Read the URL once; return whether that was possible."""
+        """Read the keys from the URL once; return whether this succeeded."""
         issuer = self._settings.issuer
         try:
             content = await self._http.get(self._url, MOST_BYTES)
@@ -128,13 +129,13 @@ def key_source(settings: JwtIssuer, replace: Replace) -> FileKeys | UrlKeys:
 
 
 def check_keys(issuers: Iterable[JwtIssuer]) -> None:
-    """Read the files of issuers as a registry does at its start. Raises StartError."""
+    """Read the key files of issuers, as a registry does when it starts. Raises StartError if one cannot be used."""
     for each in issuers:
         key_source(each, lambda _, __: None).load()
 
 
 def setting_of(settings: JwtIssuer) -> str:
-    """Return how an error names the table of an issuer."""
+    """Return the name of an issuer's table in the settings, for error messages."""
     return f"[[security.jwt]] {settings.issuer}:"
 
 
@@ -149,7 +150,9 @@ def _read_file(path: Path, algorithm: Algorithm) -> KeySet:
         raise ValueError(f"{shown}: {reason(error)}") from error
     if mode & 0o022:
         # Another user could add a key, and sign tokens for everybody.
-        raise ValueError(f"{shown} may be changed by others than its owner (mode {mode & 0o7777:04o}); run chmod go-w")
+        raise ValueError(
+            f"{shown} can be changed by users other than its owner (mode {mode & 0o7777:04o}); run chmod go-w"
+        )
     try:
         return read_keys(content, algorithm)
     except ValueError as error:

@@ -15,27 +15,28 @@ Algorithm = Literal["RS256", "ES256"]
 PublicKey = RSAKey | ECKey
 
 MOST_BYTES = 256 * 1024
-"""Bytes of a key set."""
+"""Maximum size of a key set in bytes."""
 MOST_KEYS = 100
-"""Keys in a key set, also those that are not used."""
+"""Maximum number of keys in a key set, including those that are not used."""
 
 RSA_BITS = range(2048, 4096 + 1)
-"""Sizes of RSA keys. A longer one would take longer to verify each token."""
+"""The accepted sizes of RSA keys in bits. With a larger key, each token would take longer to verify."""
 MOST_RSA_EXPONENT = 1 << 32
-"""A signature takes longer to verify with a larger public exponent."""
+"""The largest accepted public exponent of an RSA key. With a larger one, each token would take longer to verify."""
 
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "k", "oth"})
 
 
 @dataclass(frozen=True, slots=True)
 class KeySet:
-    """The keys of one issuer that verify tokens of its algorithm."""
+    """The public keys of one issuer that can verify tokens of its algorithm."""
 
     keys: Mapping[str, PublicKey] = field(repr=False)
-    """By their ids; a key without an id has the empty one."""
+    """The keys by their ids; a key without an id has an empty id."""
 
     def find(self, key_id: str) -> PublicKey | None:
-        """Return the key for a token. A token that names no key is verified by the only one."""
+        """Return the key with this id; None if there is none. If `key_id` is empty and the set has only one key, return
+        that key."""
         if not key_id and len(self.keys) == 1:
             return next(iter(self.keys.values()))
         return self.keys.get(key_id)
@@ -46,10 +47,10 @@ class KeySet:
 
 
 def read_keys(content: bytes, algorithm: Algorithm) -> KeySet:
-    """Return the keys in a JSON Web Key Set that verify an algorithm; other keys are left out.
+    """Return the keys in a JSON Web Key Set that can verify tokens of an algorithm; other keys are left out.
 
-    Raises ValueError, with a text that fits after the name of a file or an address, if it is no key set, has no such
-    key, has two with the same id, or has the private part of one.
+    Raises ValueError if the content is not a key set, or if it has no such key, two such keys with the same id, or a
+    private key. The message is written to follow the name of a file or a URL.
     """
     if len(content) > MOST_BYTES:
         raise ValueError(f"is larger than {MOST_BYTES >> 10} KB")
@@ -68,16 +69,16 @@ def read_keys(content: bytes, algorithm: Algorithm) -> KeySet:
             raise ValueError(f"has two {algorithm} keys with the same kid {key_id!r}")
         keys[key_id] = key
     if not keys:
-        raise ValueError(f"has no key for {algorithm}")
+        raise ValueError(f"has no key that can verify {algorithm} signatures")
     return KeySet(keys)
 
 
 def _usable(found: list[Any], algorithm: Algorithm) -> Iterator[tuple[str, PublicKey]]:
     for number, each in enumerate(found):
         if not isinstance(each, dict) or not isinstance(each.get("kty"), str):
-            raise ValueError(f"keys[{number}] is not a key")
+            raise ValueError(f"keys[{number}] is not a JSON Web Key")
         if _PRIVATE & each.keys():
-            raise ValueError(f"keys[{number}] has a private key; give this program the public ones only")
+            raise ValueError(f"keys[{number}] is a private key; give this program public keys only")
         if each["kty"] != ("RSA" if algorithm == "RS256" else "EC") or each.get("alg", algorithm) != algorithm:
             continue
         if each.get("use", "sig") != "sig" or "verify" not in each.get("key_ops", ("verify",)):
@@ -86,7 +87,7 @@ def _usable(found: list[Any], algorithm: Algorithm) -> Iterator[tuple[str, Publi
             continue
         key_id = each.get("kid", "")
         if not isinstance(key_id, str) or len(key_id) > MOST_KEY_ID:
-            raise ValueError(f"keys[{number}].kid is not a text of at most {MOST_KEY_ID} characters")
+            raise ValueError(f"keys[{number}].kid is not a string of at most {MOST_KEY_ID} characters")
         yield key_id, _public_key(number, each, algorithm)
 
 
@@ -94,11 +95,17 @@ def _public_key(number: int, found: dict[str, Any], algorithm: Algorithm) -> Pub
     try:
         if algorithm == "ES256":
             return ECKey.import_key({name: found[name] for name in ("kty", "crv", "x", "y")})
-        if len(found["n"]) > RSA_BITS[-1] // 5 or len(found["e"]) > 10:
-            raise ValueError(f"an RSA key has at most {RSA_BITS[-1]} bits and a small exponent")
+        exponent_bits = MOST_RSA_EXPONENT.bit_length() - 1
+        # A number that is much too long is not even decoded; each character has 6 bits.
+        if len(found["n"]) > RSA_BITS[-1] // 5:
+            raise ValueError(f"it has about {len(found['n']) * 6} bits; at most {RSA_BITS[-1]} are allowed")
+        if len(found["e"]) > 10:
+            raise ValueError(f"its exponent has about {len(found['e']) * 6} bits; at most {exponent_bits} are allowed")
         numbers = RSAKey.binding.import_public_key({"n": found["n"], "e": found["e"]})
-        if numbers.key_size not in RSA_BITS or numbers.public_numbers().e > MOST_RSA_EXPONENT:
-            raise ValueError(f"an RSA key has {RSA_BITS[0]} to {RSA_BITS[-1]} bits, not {numbers.key_size}")
+        if numbers.key_size not in RSA_BITS:
+            raise ValueError(f"it has {numbers.key_size} bits; {RSA_BITS[0]} to {RSA_BITS[-1]} are allowed")
+        if (exponent := numbers.public_numbers().e) > MOST_RSA_EXPONENT:
+            raise ValueError(f"its exponent has {exponent.bit_length()} bits; at most {exponent_bits} are allowed")
         return RSAKey.import_key({name: found[name] for name in ("kty", "n", "e")})
     except (JoseError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"keys[{number}] is not a usable {algorithm} key: {_short(error)}") from None

@@ -1,7 +1,7 @@
-"""The principals of the programs of a system, and of the administrator who has no token yet. Pure.
+"""The principals of the programs of a system, and of its first administrator, who has no token yet. Pure.
 
-The programs authenticate as all callers do. They own their ids together, so that a program may change from a token to
-a certificate.
+The programs authenticate as all callers do. They are one group, which owns their ids, so that a program may change from
+a token to a certificate.
 """
 
 from __future__ import annotations
@@ -37,32 +37,33 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
     ),
     DEMO: (Grant(Role.AGENT, "*"),),
 }
-"""What each program needs: its ids and names as agents, and the role of its work."""
+"""The grants of each program: for its ids and names as an agent, and for the role that its work needs."""
 
 OFFLINE = "offline"
-"""The creator of tokens, and the actor, of what is done on the data directory without a server. No caller has this
-name."""
+"""The name that is recorded as the creator or the actor if a command changes the data directory without a server. No
+caller has this name."""
 
 ADMIN = "token:admin"
 ADMIN_LIFETIME = 3600.0
-"""Seconds for which a token of ADMIN that was made without a server is valid."""
+"""Lifetime in seconds of a token of ADMIN that is created without a server."""
 
 
 def principal_of(program: str) -> str:
-    """Return the principal of a program that has a token."""
+    """Return the name of the principal as which a program authenticates with a token."""
     return f"token:program/{program}"
 
 
 def admit(book: AccessBook, program: str, principal: str) -> Registered:
-    """Add the grants of a program to a principal, which is created if it is not known: to that of its certificate."""
+    """Add the grants of a program to the principal of its certificate. The principal is created if it does not exist.
+    Return the principal."""
     before = book.principals.get(principal) or Registered(principal, GROUP, (), f"the {program} of this system")
     more = tuple(each for each in GRANTS[program] if each not in before.grants)
     return book.put(replace(before, group=before.group or GROUP, grants=(*before.grants, *more)))
 
 
 def issue(book: AccessBook, program: str, secret: str, now: float) -> Token:
-    """Create the token of a program, and revoke its former ones. `secret`: a new token; `now`: seconds since the epoch.
-    Raises QuotaExceeded."""
+    """Create a token for a program and revoke its earlier ones. `secret` is the new token; `now` is in seconds since
+    the epoch. Raises QuotaExceeded."""
     name = principal_of(program)
     # The agents of the demo are no programs of the system, and do not own their ids.
     group = "" if program == DEMO else GROUP
@@ -72,7 +73,8 @@ def issue(book: AccessBook, program: str, secret: str, now: float) -> Token:
 
 
 def make_admin(book: AccessBook, principal: str) -> Registered:
-    """Make a principal an administrator, whatever was done to it before. Raises InvalidRequest, QuotaExceeded."""
+    """Make a principal an administrator. It is created if it does not exist, and enabled if it was disabled. Raises
+    InvalidRequest, QuotaExceeded."""
     everything = Grant(Role.ADMIN, "*")
     before = book.principals.get(principal, Registered(principal))
     grants = before.grants if everything in before.grants else (*before.grants, everything)
@@ -80,7 +82,8 @@ def make_admin(book: AccessBook, principal: str) -> Registered:
 
 
 def issue_admin(book: AccessBook, secret: str, now: float) -> Token:
-    """Create a token of ADMIN for ADMIN_LIFETIME, whatever was done to that principal before. Raises QuotaExceeded."""
+    """Create a token for ADMIN that is valid for ADMIN_LIFETIME. The principal is created if it does not exist, and
+    enabled if it was disabled. Raises QuotaExceeded."""
     make_admin(book, ADMIN)
     for each in book.tokens_of(ADMIN):
         if not each.valid_at(now):
@@ -90,8 +93,8 @@ def issue_admin(book: AccessBook, secret: str, now: float) -> Token:
 
 def found_access(book: AccessBook, now: float) -> dict[str, tuple[Registered, int]]:
     """Return the principals that can act once authentication is enabled, by name, each with the number of its valid
-    tokens. Left out are those that the commands on the data directory make and replace: of the programs, and ADMIN for
-    an hour."""
+    tokens. Those that commands on the data directory create automatically, for the programs and for ADMIN, are left out
+    unless something else has changed them."""
     found = {}
     for principal in book.principals.values():
         tokens = [each for each in book.tokens_of(principal.name) if each.valid_at(now)]
@@ -101,7 +104,7 @@ def found_access(book: AccessBook, now: float) -> dict[str, tuple[Registered, in
 
 
 def _is_own(principal: Registered, creators: Collection[str]) -> bool:
-    """Whether nothing but the commands on the data directory has made a principal and its valid tokens."""
+    """Return whether a principal and its valid tokens were created only by commands on the data directory."""
     if principal.name == ADMIN:
         return principal.grants == (Grant(Role.ADMIN, "*"),) and all(each == OFFLINE for each in creators)
     of_program = {principal_of(program): grants for program, grants in GRANTS.items()}

@@ -1,6 +1,7 @@
-"""The authority of a server that keeps no principals: it asks the registry, and keeps the answers; see `answers`.
+"""Identifies callers for a server that stores no principals: it asks the registry, and caches the answers; see
+`answers`.
 
-The channel brings the credential of this program, which needs the role judge or relay.
+The channel sends the credential of this program, which needs the role judge or relay.
 """
 
 from __future__ import annotations
@@ -28,25 +29,25 @@ from grid_hosting.watermark import Watermark
 log = structlog.get_logger("access")
 
 ANSWER_WITHIN = LONGEST_DELAY + 3.0
-"""Seconds for one answer; the registry delays the refusals of an address that fails often."""
+"""Timeout for one answer, in seconds. It includes the delay of a refusal if an address fails often."""
 
 MOST_ASKED = 2000
-"""Credentials of new calls about which the registry is asked at the same time; it delays 1,000 refusals at most, so
-only a stalled registry lets this many wait. Overflow rule: a further call is refused with QUOTA_EXCEEDED; its client
-tries again. The checks of open calls, which have no address, are not among them: callers with wrong credentials could
-end the streams of others. `OpenCallChecks` bounds them."""
+"""Maximum number of credentials of new calls about which the registry is asked at the same time. The registry delays at
+most 1,000 refusals, so only a stalled registry lets this many wait. Overflow rule: a further call is refused with
+QUOTA_EXCEEDED; its client tries again. Checks of open calls, which have no address, are not counted here: otherwise
+callers with wrong credentials could end the streams of others. `OpenCallChecks` limits their number."""
 
 AWAY = "the registry does not answer, so callers cannot be identified"
 
 MOST_PEER = 128
-"""Characters of an address that the registry takes."""
+"""Maximum number of characters of an address that the registry accepts."""
 
 ATTEMPTS = 3
-"""How often a credential is asked about if everything changes meanwhile."""
+"""How often the registry is asked about a credential if principals or grants change before the answer arrives."""
 
 
 class RemoteAuthority:
-    """Asks the registry for principals; an `Authority` for the servers of this process. `run` keeps it current."""
+    """An `Authority` for the servers of this process that asks the registry for principals. `run` keeps it current."""
 
     def __init__(self, channel: grpc.aio.Channel, clock: Callable[[], float] = time.monotonic) -> None:
         self._stub = access_service_pb2_grpc.AccessServiceStub(channel)
@@ -54,17 +55,19 @@ class RemoteAuthority:
         self._answers = Answers()
         self._asked: dict[Credential, asyncio.Task[Answer]] = {}
         self._waiting = 0
-        """The questions that new calls wait for."""
+        """The number of questions that new calls are waiting for."""
         self._revisions = Watermark()
 
     @property
     def revisions(self) -> Watermark:
-        """Rises when principals may have changed, and when known callers may no longer go on."""
+        """A number that grows when principals may have changed, and when callers with a cached answer may no longer be
+        accepted."""
         return self._revisions
 
     async def identify(self, credential: Credential, peer: str) -> Principal:
-        """Return the principal of a credential that came from the address `peer`. Raises Unauthenticated; Draining if
-        the registry does not answer, and QuotaExceeded."""
+        """Return the principal of a credential that came from the address `peer`. Raises Unauthenticated if the
+        credential is not valid, Draining if the registry does not answer, and QuotaExceeded if too many callers are
+        waiting."""
         answers = self._answers
         for _ in range(ATTEMPTS):
             now = self._clock()
@@ -85,12 +88,13 @@ class RemoteAuthority:
         raise Draining("principals and grants change too often; try again")
 
     async def find(self, name: str) -> Principal:
-        """Return the principal with a name for which this program may speak without a credential of it, with the role
-        agent or observer only. Raises as `identify` does."""
+        """Return the principal with this name, so that this program can call for it as a relay, without its credential.
+        The principal must have the role agent, and no roles other than agent and observer. Raises as `identify`
+        does."""
         return await self.identify(Credential(principal=name), "")
 
     async def run(self) -> None:
-        """Follow all changes until cancelled."""
+        """Watch the registry for changes of principals and grants, until cancelled."""
         backoff = Backoff(cap=1.0)
         last, ended, logged = self._clock(), False, False
         try:
@@ -140,11 +144,11 @@ class RemoteAuthority:
             call.cancel()
 
     async def _shared(self, credential: Credential, peer: str) -> Answer:
-        """Ask the registry; calls with the same credential share one question."""
+        """Ask the registry about a credential; calls with the same credential share one question."""
         task = self._asked.get(credential)
         if task is None:
             if peer and self._waiting >= MOST_ASKED:
-                raise QuotaExceeded(f"{MOST_ASKED} callers wait to be identified; try again")
+                raise QuotaExceeded(f"{MOST_ASKED} callers are already waiting to be identified; try again")
             task = asyncio.create_task(self._ask(credential, peer))
             self._asked[credential] = task
             self._waiting += bool(peer)
@@ -153,7 +157,7 @@ class RemoteAuthority:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             if task.cancelled():  # and not this call
-                raise Draining("this server is going away") from None
+                raise Draining("this server is shutting down") from None
             raise
 
     def _answered(self, credential: Credential, peer: str) -> None:

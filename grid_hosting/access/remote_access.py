@@ -18,8 +18,8 @@ from grid_hosting.credential import CertificateRules
 
 
 class RemoteAccess:
-    """What one such server needs: its interceptors, and the task that keeps them current. The channel leads to the
-    registry, and brings the credential of this program."""
+    """The interceptors for a gRPC server that is not the registry, and the task that keeps them current. The channel
+    connects to the registry, and sends the credential of this program."""
 
     def __init__(
         self,
@@ -29,14 +29,15 @@ class RemoteAccess:
         rules: CertificateRules,
         longest: timedelta | None = None,
     ) -> None:
-        """`roles`, `acts` and `longest`: see Authentication and Auditing."""
+        """For `roles`, `rules` and `longest`, see `Authentication`; for `acts`, see `Auditing`."""
         self.authority = RemoteAuthority(channel)
         self.trail = AuditTrail(RemoteAudit(channel).append)
         self._authentication = Authentication(self.authority, roles, rules, refused=self.trail.refused, longest=longest)
         self.interceptors = (self._authentication, Auditing(self.trail, acts))
 
     async def run(self) -> None:
-        """Follow changes of principals, end streams, and write records, until cancelled."""
+        """Follow changes of principals, end streams whose credential is no longer valid, and write audit records, until
+        cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for each in (self.authority, self._authentication, self.trail):
                 tasks.create_task(each.run())

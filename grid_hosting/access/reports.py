@@ -1,13 +1,14 @@
-"""What the registry believes of the records that other servers report for the audit log, and how many it takes. Pure.
+"""Decides which audit records the registry accepts from other servers, how many, and what it trusts in them. Pure.
 
 | reporter | acts                                        | refusals                     | time and `via`      |
 |----------|---------------------------------------------|------------------------------|---------------------|
 | judge    | all                                         | counted with the registry's  | as reported         |
-| relay    | of its own routes, MOST_ACTS within WINDOW  | counted for this relay alone | now, and the relay  |
+| relay    | of its own routes, MOST_ACTS within WINDOW  | counted for this relay alone | replaced            |
 
-TRON is trusted as the registry itself is. A relay is not: it could report acts that were never done, and enough
-records to push out others. Acts at the registry and at TRON are recorded by these, so no relay needs to report
-them. The store keeps what relays report in a part of its own; see `store`.
+TRON (a judge) is trusted like the registry itself. A relay is not: it could report acts that never happened, or enough
+records to displace others. So the registry replaces the time of a relay's records by the current time, and `via` by the
+name of the relay. The registry and TRON record the acts at their own methods, so no relay needs to report these. The
+store limits the number of records of relays separately; see `store`.
 """
 
 from __future__ import annotations
@@ -23,21 +24,24 @@ from grid_hosting.access.audit import WINDOW, AuditKind, AuditRecord
 from grid_hosting.access.book import is_principal_name
 
 MOST_ACTS = 60
-"""Acts that one relay may report within WINDOW. Overflow rule: a report with further ones is refused with
-QUOTA_EXCEEDED, and nothing of it is stored; the relay keeps them, and tries again."""
+"""Maximum number of acts that one relay may report within WINDOW seconds. Overflow rule: a report that exceeds it is
+refused with QUOTA_EXCEEDED, and none of its records is stored; the relay keeps them, and tries again."""
 
 MOST_REPORTERS = 1000
-"""Relays whose acts are counted. Overflow rule: the one that reported the longest time ago is forgotten."""
+"""Maximum number of relays whose acts are counted. Overflow rule: the relay that has not reported for the longest time
+is forgotten."""
 
 SERVER_METHODS = "/grid."
-"""How the methods of the registry and of TRON begin, and those of no relay."""
+"""The prefix of all methods of the registry and of TRON. No method of a relay has it."""
 
 OLDEST = 86_400.0
-"""Seconds for which a record may have waited at a judge."""
+"""Maximum age of a record from a judge, in seconds. If a record is older, or its time is in the future, the current
+time replaces its time."""
 
 
 class Reports:
-    """The reports of all other servers. `now`: monotonic seconds; `wall`: seconds since the epoch."""
+    """Checks and limits the audit records that other servers report. `now` is in monotonic seconds; `wall` is in
+    seconds since the epoch."""
 
     def __init__(self) -> None:
         self._acts: OrderedDict[str, tuple[float, int]] = OrderedDict()
@@ -46,7 +50,8 @@ class Reports:
         return len(self._acts)
 
     def accept(self, records: Sequence[AuditRecord], reporter: Principal, now: float, wall: float) -> list[AuditRecord]:
-        """Return the records as they are stored. Raises InvalidRequest, QuotaExceeded."""
+        """Return the reported records in the form in which they are stored. Raises InvalidRequest for records that a
+        relay may not report, and QuotaExceeded if it reports too many acts."""
         if is_judge(reporter):
             return [_of_judge(each, reporter, wall) for each in records]
         errors = [error for number, each in enumerate(records) for error in _errors(f"records[{number}]", each)]
@@ -62,7 +67,7 @@ class Reports:
         if now - began >= WINDOW:
             began, count = now, 0
         if count + acts > MOST_ACTS:
-            raise QuotaExceeded(f"{reporter} may report {MOST_ACTS} acts within {WINDOW:g} s")
+            raise QuotaExceeded(f"{reporter} may report at most {MOST_ACTS} acts within {WINDOW:g} s")
         self._acts[reporter] = began, count + acts
         self._acts.move_to_end(reporter)
         if len(self._acts) > MOST_REPORTERS:
@@ -70,7 +75,7 @@ class Reports:
 
 
 def is_judge(reporter: Principal) -> bool:
-    """Whether a reporter is trusted as the registry itself."""
+    """Return whether a reporter has the role judge, and is therefore trusted like the registry itself."""
     return Role.JUDGE in reporter.roles
 
 
@@ -83,7 +88,9 @@ def _errors(field: str, record: AuditRecord) -> list[FieldError]:
     errors = []
     if record.kind is not AuditKind.DROPPED:
         if record.method.startswith(SERVER_METHODS):
-            errors.append(FieldError(f"{field}.method", f"is {record.method}, whose server records its calls itself"))
+            errors.append(
+                FieldError(f"{field}.method", f"is {record.method}; the server of this method records its calls itself")
+            )
         if not (is_principal_name(record.actor) or _is_network(record)):
             errors.append(FieldError(f"{field}.actor", f"is {record.actor!r}, which is not the name of a principal"))
     return errors

@@ -1,7 +1,9 @@
-"""The file `access.db`: principals, tokens and denied JWTs, in SQLite. Several processes may use it at the same time.
+"""The file `access.db`: principals, tokens, denied JWTs and the audit log, in SQLite. Several processes may use it at
+the same time.
 
-It is a file of its own, so that no change of rights waits for the commits of registrations, and so that commands can
-change it without a server, or beside one: each change is one transaction that begins with what is stored.
+It is separate from the database of the registry, so that changes of rights do not wait for the commits of
+registrations, and so that commands can change it with or without a running server: each change is one transaction that
+starts from what is stored.
 """
 
 from __future__ import annotations
@@ -28,10 +30,10 @@ T = TypeVar("T")
 FILE = "access.db"
 SCHEMA_VERSION = 2
 APPLICATION_ID = 0x54524F41
-"""The mark in the header of the file: "TROA"."""
+"""The application id in the header of the SQLite file: "TROA" in ASCII."""
 
 BUSY = 5.0
-"""Seconds to wait for the transaction of another process."""
+"""Seconds to wait while another process is in a transaction."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -51,24 +53,28 @@ CREATE TABLE IF NOT EXISTS audit (
 MOST_ACTS = 1_000_000
 MOST_REFUSALS = 100_000
 MOST_REPORTED = 50_000
-"""Records that are kept of acts, of refusals, and of what relays report, none of which can push out those of another
-kind. Overflow rule: the oldest ones are deleted; numbers are never used again."""
+"""Maximum numbers of stored records: of acts, of refusals, and of those that relays report. Records of one of these
+kinds never displace records of another. Overflow rule: the oldest records of the kind are deleted; their numbers are
+never used again."""
 
 DELETE_EVERY = 100
-"""Records between two deletions of the oldest ones, which read the whole log; so there may be as many more."""
+"""Number of new records between two deletions of the oldest ones. A deletion reads the whole log, so the log may exceed
+its limits by this number."""
 
 _REPORTED = "(via <> '' AND method NOT GLOB '/grid.*')"
-"""What relays report: they report no methods of the registry and of TRON; see `reports`."""
+"""A condition for the records that relays report: relays report no methods of the registry and of TRON; see
+`reports`."""
 
 _COLUMNS = "number, at, kind, actor, method, target, outcome, peer, via, count"
 
 
 class AccessStoreError(StartError):
-    """The file cannot be used. The text is one line for people, and names the path."""
+    """The file `access.db` cannot be used. The message is one line for people, with the path."""
 
 
 def principals_in(folder: Path) -> int:
-    """Return how many principals are stored; 0 if there is no file. Raises AccessStoreError."""
+    """Return how many principals are stored in a data directory; 0 if it has no file `access.db`. Raises
+    AccessStoreError."""
     if not (folder / FILE).exists():
         return 0
     with closing(AccessStore(folder)) as store:
@@ -76,8 +82,8 @@ def principals_in(folder: Path) -> int:
 
 
 class AccessStore:
-    """The file in `folder`, which is created if it is missing. Calls block, and come from one thread at a time; the
-    book may be read from any thread. Raises AccessStoreError."""
+    """The open file `access.db` in `folder`; both are created if they are missing. Methods block, and only one thread
+    at a time may call them; the book may be read from any thread. Raises AccessStoreError."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
@@ -95,10 +101,10 @@ class AccessStore:
             raise AccessStoreError(f"{absolute(self._path)}: {why}") from error
 
     def change(self, apply: Callable[[AccessBook], T]) -> T:
-        """Change the book by a function, and return the function's result once the change is on disk.
+        """Apply a function to the book, and return the function's result once the change is on disk.
 
-        The function receives a copy of what is stored; if it raises an error, nothing is changed. Raises
-        AccessStoreError, and the errors of the function.
+        The function receives a copy of the stored book, which it changes; if it raises an error, nothing is changed.
+        Raises AccessStoreError, and the errors of the function.
         """
         try:
             self._db.execute("BEGIN IMMEDIATE")
@@ -119,7 +125,7 @@ class AccessStore:
         return result
 
     def refresh(self) -> bool:
-        """Read what another process has changed; return whether anything has. Raises AccessStoreError."""
+        """Read the changes of other processes; return whether there were any. Raises AccessStoreError."""
         before = self.book
         try:
             self.book = self._newest()
@@ -128,7 +134,8 @@ class AccessStore:
         return self.book is not before
 
     def record_use(self, used: Mapping[str, float]) -> None:
-        """Write when tokens were last used (seconds since the epoch, by id). Raises AccessStoreError."""
+        """Store when tokens were last used: `used` has a time in seconds since the epoch for each token id. Raises
+        AccessStoreError."""
         rows = [(at, token_id) for token_id, at in used.items()]
         try:
             self._db.execute("BEGIN IMMEDIATE")
@@ -140,7 +147,8 @@ class AccessStore:
             raise AccessStoreError(f"{absolute(self._path)}: cannot write: {error}") from error
 
     def last_used(self) -> dict[str, float]:
-        """Return when each token was last used, by id; without those that never were. Raises AccessStoreError."""
+        """Return when each token was last used, in seconds since the epoch, by token id. Tokens that were never used
+        are left out. Raises AccessStoreError."""
         try:
             return dict(
                 self._db.execute("SELECT token_id, last_used_at FROM tokens WHERE last_used_at IS NOT NULL").fetchall()
@@ -149,7 +157,7 @@ class AccessStore:
             raise AccessStoreError(f"{absolute(self._path)}: cannot read: {error}") from error
 
     def append_audit(self, records: Sequence[AuditRecord]) -> None:
-        """Store records, and return once they are on disk. Raises AccessStoreError."""
+        """Store audit records, and return once they are on disk. Raises AccessStoreError."""
         rows = [
             (
                 each.at,
@@ -191,8 +199,8 @@ class AccessStore:
             )
 
     def read_audit(self, after: int, limit: int, wanted: AuditFilter, *, newest: bool = False) -> list[AuditRecord]:
-        """Return up to `limit` matching records after the number `after`, oldest first; with `newest`, the last ones
-        instead of the first. Raises AccessStoreError."""
+        """Return at most `limit` matching audit records with numbers above `after`, in ascending order. If there are
+        more, return the first ones, or with `newest` the last ones. Raises AccessStoreError."""
         clauses, values = ["number > ?"], [min(after, 2**63 - 1)]
         for column, value in (("actor", wanted.actor), ("method", wanted.method), ("target", wanted.target)):
             if value:
@@ -221,7 +229,7 @@ class AccessStore:
         if mark != APPLICATION_ID and tables:
             raise ValueError("is the database of another program")
         if not 0 <= version <= SCHEMA_VERSION:
-            raise ValueError(f"has schema {version}; this program knows {SCHEMA_VERSION}")
+            raise ValueError(f"has schema {version}; this program supports schemas up to {SCHEMA_VERSION}")
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         if version < SCHEMA_VERSION:  # each version has only added tables

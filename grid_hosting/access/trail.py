@@ -1,4 +1,4 @@
-"""Where the records of one server go: acts are written one by one, refusals when their window ends."""
+"""Writes the audit records of one server: acts at once and one by one; refusals in the background, counted by kind."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ T = TypeVar("T")
 log = structlog.get_logger("access")
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks for a window of refusals that has ended, and between two attempts to write."""
+"""Seconds between two checks whether a window of refusals has ended, and between two attempts to write."""
 
 MOST_WAITING = 2000
-"""Records of each kind, acts and refusals, that wait to be written. Overflow rule: further ones are dropped, which the
-log says."""
+"""Maximum number of acts, and of refusals, that wait to be written. Overflow rule: further records are dropped, and
+this is logged."""
 
 MOST_KINDS_OF_RELAY = 50
-"""Kinds of refusals that one relay may report within one window; see `RefusalCounts`."""
+"""Maximum number of kinds of refusals that one relay may report within one window; see `RefusalCounts`."""
 
 MOST_RELAYS = 20
-"""Relays whose refusals are counted apart. Overflow rule: the others share one count."""
+"""Maximum number of relays whose refusals are counted separately. Overflow rule: all further relays share one count."""
 
 MOST_AT_ONCE = 500
-"""Records that are written together."""
+"""Maximum number of records that are written together."""
 
 END_WITHIN = 3.0
-"""Seconds for which acts that are under way go on when the program ends."""
+"""Seconds for which unfinished acts may continue when the program stops."""
 
 SEVERAL = "several relays"
 
@@ -43,8 +43,8 @@ FAILED = (AccessStoreError, TronError)
 
 
 class AuditTrail:
-    """Writes records by `append`, which returns once they are durable, and raises AccessStoreError or TronError. `run`
-    writes those that wait."""
+    """Writes audit records by calling `append`, which must return once they are durable, and may raise AccessStoreError
+    or TronError. `run` writes the records that are waiting."""
 
     def __init__(self, append: Callable[[Sequence[AuditRecord]], Awaitable[None]]) -> None:
         self._append = append
@@ -62,8 +62,8 @@ class AuditTrail:
         return len(self._acts) + len(self._refusals)
 
     async def act(self, record: AuditRecord) -> None:
-        """Write a record, and return once it is durable. Raises Draining if it cannot be written now: it is written
-        later, unless the process ends before."""
+        """Write the record of an act, and return once it is durable. Raises Draining if it cannot be written now; it is
+        then written later, unless the process ends first."""
         try:
             await self._append([record])
         except FAILED as error:
@@ -71,16 +71,18 @@ class AuditTrail:
                 "audit_not_written", why=str(error), method=record.method, actor=record.actor, target=record.target
             )
             self._keep(self._acts, [record])
-            raise Draining("done, but the audit log cannot be written now; see the log of the server") from error
+            raise Draining(
+                "the change was made, but its audit record cannot be written now; see the log of the server"
+            ) from error
 
     async def completed(self, act: Coroutine[Any, Any, T]) -> T:
-        """Return the result of an act and its record, which go on to their end if this call is cancelled. Raises the
-        errors of the act, and QuotaExceeded."""
+        """Run an act, including the write of its record, and return its result. It runs to its end even if this call is
+        cancelled. Raises the errors of the act, and QuotaExceeded if too many are running."""
         return await self._acting.run(act)
 
     def refused(self, record: AuditRecord, relay: str = "") -> None:
-        """Count a refusal, or as many as the record represents. `relay`: the one that reports it; it has a count of its
-        own, so that it cannot drop the refusals of others."""
+        """Count the refusals that a record represents. `relay` is the relay that reports them, if one does: each relay
+        is counted separately, so that it cannot displace the refusals of others."""
         counts = self._counts
         if relay:
             if relay not in self._of_relays and len(self._of_relays) >= MOST_RELAYS:
@@ -89,7 +91,7 @@ class AuditTrail:
         self._keep(self._refusals, counts.refused(record, time.monotonic()))
 
     async def run(self) -> None:
-        """Write the records that wait until cancelled, then those that remain."""
+        """Write the waiting records until cancelled, and then those that remain."""
         try:
             while True:
                 try:
@@ -115,7 +117,11 @@ class AuditTrail:
         if not records:
             return
         if len(waiting) + len(records) > MOST_WAITING:
-            log.error("audit_not_written", why=f"{MOST_WAITING} records wait to be written", dropped=len(records))
+            log.error(
+                "audit_not_written",
+                why=f"{MOST_WAITING} records are already waiting to be written",
+                dropped=len(records),
+            )
             return
         waiting += records
         self._wake.set()
@@ -142,4 +148,4 @@ class AuditTrail:
             self._keep(self._refusals, counts.end())
         await self._write()
         if self.waiting:
-            log.error("audit_not_written", why="the program ends", dropped=self.waiting)
+            log.error("audit_not_written", why="the program stopped before they were written", dropped=self.waiting)

@@ -1,7 +1,7 @@
-"""The issuers with their keys, and the tokens that were verified before: a token is verified once, and not for each
-call. Pure. Times are in seconds since the epoch.
+"""A cache of verified tokens, so that a token is verified once and not for each call. It also holds the issuers and
+their keys. Pure. Times are in seconds since the epoch.
 
-A verified token is forgotten when it ends, and when its issuer no longer publishes the key that has verified it.
+A verified token is dropped when it expires, and when its issuer no longer publishes the key that verified it.
 """
 
 from __future__ import annotations
@@ -16,24 +16,25 @@ from grid_hosting.access.jwt_issuers import Issuer, Proven
 from grid_hosting.access.jwt_keys import KeySet, PublicKey
 
 MOST_KEPT = 10_000
-"""Verified tokens that are kept. Overflow rule: the one that was not used for the longest time is dropped, and verified
-again."""
+"""Maximum number of verified tokens that are cached. Overflow rule: the least recently used token is dropped, and
+verified again when it is needed."""
 
 
 class KeysMissingError(Exception):
-    """The keys of an issuer are not known now."""
+    """The keys of an issuer are not available now."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToVerify:
-    """A token that has passed all checks but that of its signature."""
+    """A token that has passed all checks except the check of its signature."""
 
     issuer: Issuer
     token: Unverified
     key: PublicKey
 
     def verify(self) -> Proven:
-        """Verify the signature. Raises InvalidJwtError. No work for an event loop."""
+        """Verify the signature, and return what the token proves. Raises InvalidJwtError. This must not run on an event
+        loop."""
         return self.issuer.verify(self.token, self.key)
 
 
@@ -43,7 +44,7 @@ class VerifiedJwts:
     def __init__(self, issuers: Iterable[Issuer]) -> None:
         self.issuers = {each.name: each for each in issuers}
         self.generation = 0
-        """Rises when verified tokens were dropped because their key is no longer valid."""
+        """A number that grows when verified tokens were dropped because their key is no longer valid."""
         self._keys: dict[str, KeySet] = {}
         self._kept: OrderedDict[bytes, Proven] = OrderedDict()
         self._of_principal: dict[str, tuple[bytes, Proven]] = {}
@@ -52,7 +53,8 @@ class VerifiedJwts:
         return len(self._kept)
 
     def replace_keys(self, issuer: str, keys: KeySet | None) -> bool:
-        """Use the keys that an issuer has now, None if they are not known; return whether tokens were dropped."""
+        """Set the current keys of an issuer, or None if they are not known, and drop the verified tokens whose key is
+        not among them. Return whether any were dropped."""
         if keys is None:
             self._keys.pop(issuer, None)
         else:
@@ -75,7 +77,7 @@ class VerifiedJwts:
         return self._keys.get(issuer)
 
     def known(self, text: str, now: float) -> Proven | None:
-        """Return what a token says that was verified before, and has not ended."""
+        """Return what a token proves if it was verified before and has not expired; otherwise None."""
         digest = _digest(text)
         found = self._kept.get(digest)
         if found is None:
@@ -87,7 +89,8 @@ class VerifiedJwts:
         return found
 
     def of_principal(self, name: str, now: float) -> Proven | None:
-        """Return the newest verified token of a principal, if it has not ended."""
+        """Return what the verified token of a principal proves; if there are several, the one that expires last. Return
+        None if there is none, or if it has expired."""
         found = self._of_principal.get(name)
         if found is None or found[1].end(now) is None:
             return None
@@ -95,26 +98,27 @@ class VerifiedJwts:
         return found[1]
 
     def prepare(self, text: str, now: float) -> ToVerify:
-        """Return a token that only its signature can still refute. Raises InvalidJwtError; KeysMissingError if the keys
-        of its issuer are not known."""
+        """Check everything about a token except its signature, and return it for verification. Raises InvalidJwtError,
+        or KeysMissingError if the keys of its issuer are not available."""
         token = read_jwt(text)
         issuer = self.issuers.get(token.issuer)
         if issuer is None:
-            raise InvalidJwtError("is of an issuer that is not configured")
+            raise InvalidJwtError("comes from an issuer that is not configured")
         issuer.check(token, now)
         keys = self._keys.get(issuer.name)
         if keys is None:
             raise KeysMissingError(issuer.name)
         key = keys.find(token.key_id)
         if key is None:
-            raise InvalidJwtError("is signed by a key that its issuer does not publish")
+            raise InvalidJwtError("is signed with a key that its issuer does not publish")
         return ToVerify(issuer, token, key)
 
     def keep(self, text: str, proven: Proven) -> None:
-        """Keep a verified token, unless its key was withdrawn meanwhile. Raises InvalidJwtError for such a key."""
+        """Add a verified token to the cache. Raises InvalidJwtError if its issuer no longer publishes the key that
+        verified it."""
         keys = self._keys.get(proven.issuer)
         if keys is None or not keys.has(proven.key):
-            raise InvalidJwtError("is signed by a key that its issuer no longer publishes")
+            raise InvalidJwtError("is signed with a key that its issuer no longer publishes")
         digest = _digest(text)
         self._kept[digest] = proven
         newest = self._of_principal.get(proven.principal)

@@ -207,7 +207,7 @@ def test_an_administrator_of_some_ids_is_refused_and_one_that_is_stored_can_be_c
         (lambda: book.change_grants("token:a", [narrow], []), "add"),
         (lambda: book.create_token(secret(), "token:a", now=0, grants=[narrow]), "grants"),
     ):
-        with pytest.raises(InvalidRequest, match=f"{field}.pattern: is 'team-\\*'.*the role for some ids is operator"):
+        with pytest.raises(InvalidRequest, match=f"{field}.pattern: is 'team-\\*'.*use the role operator"):
             change()
     assert book.principals == {}
     old = AccessBook([Registered("token:a", grants=(narrow,))])
@@ -237,7 +237,7 @@ def test_what_is_no_serial_number_is_refused(name: str) -> None:
 def test_a_certificate_has_no_grants_of_its_own_and_no_tokens() -> None:
     with pytest.raises(InvalidRequest, match="grant them to its principal"):
         AccessBook().change_grants("serial:12", [WORKER], [])
-    with pytest.raises(InvalidRequest, match="a token is for a principal token:NAME"):
+    with pytest.raises(InvalidRequest, match="only a principal token:NAME can have tokens"):
         AccessBook().create_token(secret(), "serial:12", now=0)
 
 

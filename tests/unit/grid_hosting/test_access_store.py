@@ -132,5 +132,5 @@ def test_a_file_of_a_newer_program_is_refused(tmp_path: Path) -> None:
     AccessStore(tmp_path).close()
     with closing(sqlite3.connect(tmp_path / FILE)) as db:
         db.execute("PRAGMA user_version=9")
-    with pytest.raises(AccessStoreError, match=f"has schema 9; this program knows {SCHEMA_VERSION}"):
+    with pytest.raises(AccessStoreError, match=f"has schema 9; this program supports schemas up to {SCHEMA_VERSION}"):
         AccessStore(tmp_path)

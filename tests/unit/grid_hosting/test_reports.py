@@ -57,7 +57,7 @@ def test_a_relay_reports_few_acts_and_others_notice_nothing() -> None:
     reports = Reports()
     reports.accept([ACT] * (MOST_ACTS - 1), RELAY, 0.0, WALL)
     for _ in range(2):
-        with pytest.raises(QuotaExceeded, match="token:gateway may report 60 acts within 60 s"):
+        with pytest.raises(QuotaExceeded, match="token:gateway may report at most 60 acts within 60 s"):
             reports.accept([ACT] * 2, RELAY, 1.0, WALL)
     reports.accept([ACT, *[REFUSAL] * 100], RELAY, 1.0, WALL)
     reports.accept([ACT] * MOST_ACTS, replace(RELAY, name="token:second"), 1.0, WALL)

@@ -390,7 +390,7 @@ def test_one_command_creates_a_token_with_a_group_and_several_rights(
     )
     create("second")
     create("third", "--group", "batch")
-    assert "group: is 'other'; token:pod exists, and its group is 'batch'" in create("x", "--group", "other", code=1)
+    assert "group: is 'other', but the group of token:pod is 'batch'" in create("x", "--group", "other", code=1)
     for text in ("observer", "boss *", "agent *a", "agent "):
         assert "--grant" in create("x", "--grant", text, code=2)
     run(served, "grant", "add", "spiffe:tron/pod", "--role", "agent", "--ids", "worker-*", "--group", "batch")

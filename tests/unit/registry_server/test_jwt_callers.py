@@ -227,8 +227,8 @@ async def test_without_issuers_a_jwt_authenticates_nobody(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "mode", "said"),
     [
-        (key_set(ec_key()), 0o664, r"may be changed by others than its owner \(mode 0664\); run chmod go-w"),
-        (key_set(ec_key()), 0o646, "may be changed by others"),
+        (key_set(ec_key()), 0o664, r"can be changed by users other than its owner \(mode 0664\); run chmod go-w"),
+        (key_set(ec_key()), 0o646, "can be changed by users other than its owner"),
         (b"<html>", 0o644, "is not a JSON Web Key Set"),
         (None, 0o644, "No such file"),
     ],

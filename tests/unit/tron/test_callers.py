@@ -166,7 +166,7 @@ async def test_an_act_that_cannot_be_recorded_is_answered_so_and_recorded_later(
 
     trail = AuditTrail(append)
     act = AuditRecord(1.0, AuditKind.ACT, "token:operator", "/m", "a")
-    with pytest.raises(Draining, match="done, but the audit log cannot be written"):
+    with pytest.raises(Draining, match="the change was made, but its audit record cannot be written"):
         await trail.act(act)
     trail.refused(AuditRecord(1.0, AuditKind.REFUSAL, "network:10.0.0.0/24", "/m", outcome="UNAUTHENTICATED"))
     assert trail.waiting == 2
