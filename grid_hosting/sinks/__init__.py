@@ -1,12 +1,13 @@
-"""Operator sinks: they notify people of alerts that no agent acknowledged. A failing sink never delays its caller.
+"""Operator sinks, which notify people of alerts that no agent acknowledged. A failing sink never delays its caller.
 
-It knows neither TRON nor the registry; both hold a `Dispatcher`, submit to it, and run it. This file is the port.
+This package does not depend on TRON or the registry. Each of them has a `Dispatcher`, to which it submits notices.
+This file defines the interface of a sink.
 
 - `notice`                     a notice to operators. Pure.
 - `backlog`, `retry`           the queue of one sink, and the times of retries. Pure.
 - `journal`                    the queues on disk.
-- `sink_worker`, `dispatcher`  one sink with its queue; all of them.
-- `log`, `webhook`, `apprise_sink`, `alertmanager`, `dead_man`
+- `sink_worker`, `dispatcher`  one sink with its queue; all sinks of a program.
+- `log`, `webhook`, `apprise_sink`, `alertmanager`, `dead_man`: the destinations.
 - `http_client`, `signature`   the parts that the sinks over HTTP share.
 - `firing`                     the alerts that are firing at an Alertmanager. Pure.
 - `config`, `build`            the settings, and a dispatcher made of them.
@@ -20,8 +21,8 @@ from grid_hosting.sinks.notice import OperatorNotice
 
 
 class SinkUnavailable(Exception):
-    """The notice was not delivered now and is tried again. `retry_after` is the pause in seconds that the receiver
-    asked for."""
+    """A notice could not be delivered now; it is tried again. `retry_after` is the pause in seconds that the receiver
+    asked for; None if it did not ask for one."""
 
     def __init__(self, why: str, retry_after: float | None = None) -> None:
         self.retry_after = retry_after
@@ -29,7 +30,7 @@ class SinkUnavailable(Exception):
 
 
 class SinkRefused(Exception):
-    """The receiver will never accept this notice: it is logged, counted, and not tried again."""
+    """The receiver will never accept this notice. It is logged, counted, and not tried again."""
 
 
 class Sink(Protocol):
@@ -47,7 +48,7 @@ class Sink(Protocol):
 
 
 class BackgroundTask(Protocol):
-    """A task that runs beside the deliveries, as long as the dispatcher runs."""
+    """A task of a sink that runs beside the deliveries, as long as the dispatcher runs."""
 
     async def run(self) -> None:
         """Run until cancelled."""

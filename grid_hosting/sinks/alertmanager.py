@@ -28,24 +28,24 @@ from grid_hosting.sinks.notice import OperatorNotice
 log = structlog.get_logger("operator")
 
 LASTS = 15
-"""Renewals that may fail before the Alertmanager takes an alert for resolved."""
+"""Number of renewals that may fail before the Alertmanager considers an alert resolved."""
 
 KEPT = 10_000
-"""Maximum number of firing alerts; beyond it, the one sent longest ago is no longer renewed."""
+"""Maximum number of firing alerts. Beyond it, the alert that was sent longest ago is no longer renewed."""
 
 BATCH = 500
-"""Alerts in one call."""
+"""Maximum number of alerts in one request."""
 
 PATH = "/api/v2/alerts"
 
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """How long alerts fire, in seconds."""
+    """How often and for how long firing alerts are sent again, in seconds."""
 
     renew_every: float = 60.0
     active_for: float = 86_400.0
-    """How long an alert that is never resolved is renewed, so that alerts about a service that never returns end."""
+    """How long an alert that is never resolved is renewed. The limit ends alerts about services that never return."""
 
     @property
     def lasts(self) -> float:
@@ -55,8 +55,8 @@ class Renewal:
 
 @dataclass(slots=True)
 class AlertmanagerSink:
-    """One Alertmanager; each member of a cluster must be configured. `url` is its base, `labels` are added to every
-    alert."""
+    """The sink for one Alertmanager; each member of a cluster needs a sink of its own. `url` is the base URL, and
+    `labels` are added to every alert."""
 
     name: str
     url: str
@@ -83,7 +83,8 @@ class AlertmanagerSink:
             self._forget(gone)
 
     async def deliver(self, notice: OperatorNotice) -> None:
-        """Send one alert, or resolve the alerts of its service. If none of them was sent, nothing is resolved."""
+        """Send the alert of a notice. If the notice is `resolved`, send instead that the alerts which it ends are
+        resolved, if they were sent before. Raises SinkUnavailable or SinkRefused."""
         async with self._calling:
             now = time.time()
             if notice.resolved:
@@ -150,7 +151,7 @@ class AlertmanagerSink:
 
 
 def alert(notice: OperatorNotice, labels: dict[str, str], ends_at: float) -> dict[str, Any]:
-    """Return one alert of the API. Labels identify the alert, so they contain no value that changes between
+    """Return one alert in the form of the API. Labels identify the alert, so they contain no value that changes between
     re-sends."""
     named = {
         **labels,

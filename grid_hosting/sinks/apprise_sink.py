@@ -1,4 +1,5 @@
-"""The sinks for the channels of Apprise (mail, chat, SMS, ...), one for each URL. The library is the extra `notify`."""
+"""A sink for one channel of Apprise (mail, chat, SMS, ...), which is given by a URL. The library is the extra
+`notify`."""
 
 from __future__ import annotations
 
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
 MISSING = "Apprise is not installed; install tron-grid[server,notify]"
 
 SHOWN_DETAILS = 1000
-"""Characters of the details that a message holds: it goes to people, some of them by SMS."""
+"""Maximum number of characters of the details in a message, because people read it, some of them as an SMS."""
 
 _NOWHERE = logging.NullHandler()
 
 
 def load_channel(url: str) -> Apprise:
-    """Return the channel of an Apprise URL. Raises ValueError if the library is missing or does not know the URL."""
+    """Return the channel of an Apprise URL. Raises ValueError if the library is missing or does not support the URL."""
     try:
         from apprise import Apprise, AppriseAsset
     except ImportError as error:
@@ -43,15 +44,16 @@ def load_channel(url: str) -> Apprise:
     # With a time-out it would work in threads that all channels share, and that the end of the program waits for.
     channel = Apprise(asset=AppriseAsset(app_id="TRON", app_desc="TRON", async_mode=False, service_timeout=0))
     if not channel.add(url):
-        raise ValueError("is not a URL that Apprise knows")
+        raise ValueError("is not a URL that Apprise supports")
     return channel
 
 
 class AppriseSink:
-    """One channel. Its name consists of the URL's scheme and a digest, because URLs contain tokens, and a list has no
-    fixed order.
+    """The sink for one channel of Apprise. Its name is the scheme of the URL and a digest of the URL, because URLs
+    contain tokens, and their position in a list may change.
 
-    Apprise blocks, so each attempt has a thread. A thread cannot be cancelled: while one hangs, no other is started.
+    Apprise blocks, so each attempt runs in a thread of its own. A thread cannot be cancelled: while one hangs, no other
+    is started.
     """
 
     def __init__(self, url: str) -> None:
@@ -61,10 +63,10 @@ class AppriseSink:
         self._attempt: threading.Thread | None = None
 
     async def deliver(self, notice: OperatorNotice) -> None:
-        """Deliver a notice; return once the channel accepted it. Apprise does not report the kind of a failure, so
-        every failure is tried again."""
+        """Deliver a notice; return once the channel accepted it. Raises SinkUnavailable for every failure, because
+        Apprise does not report whether another attempt could succeed."""
         if self._attempt is not None and self._attempt.is_alive():
-            raise SinkUnavailable("an attempt before this one still hangs")
+            raise SinkUnavailable("an earlier attempt has not ended yet")
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[str] = loop.create_future()
 
@@ -101,19 +103,19 @@ class AppriseSink:
 
 
 def title_of(notice: OperatorNotice) -> str:
-    """Return one line with the severity, the type and the service."""
+    """Return the title of a message: one line with the severity, the type and the service."""
     word = "RESOLVED" if notice.resolved else notice.severity.name
     return " ".join(f"[{word}] {notice.type} {notice.subject}".split())
 
 
 def body_of(notice: OperatorNotice) -> str:
-    """Return the text for a person, with the alert_id at the end."""
+    """Return the text of a message for people, with the alert_id at the end."""
     details = json.dumps(notice.details) if notice.details else ""
     facts = {
         "service": notice.service_id,
         "cause": notice.cause,
         "for": notice.recipient,
-        "told because": notice.why,
+        "notified because": notice.why,
         "at": rfc3339(notice.occurred_at),
         "details": details if len(details) <= SHOWN_DETAILS else details[:SHOWN_DETAILS] + " ...",
         "alert": notice.alert_id,

@@ -2,7 +2,7 @@
 
 The overflow rule: the oldest notice of the lowest severity is dropped, which may be the new one. The notice that is
 being delivered is never dropped, because the receiver may already have it. So a CRITICAL notice is lost only if all
-waiting notices are CRITICAL, and among equals the newest are kept.
+waiting notices are CRITICAL, and of notices with the same severity the newest are kept.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from grid_hosting.sinks.notice import OperatorNotice
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A notice and its number. `queued_at` is in seconds since the epoch, so that it remains valid across restarts."""
+    """A notice in the queue, with its number. `queued_at` is in seconds since the epoch, so that it remains valid
+    across restarts."""
 
     number: int
     notice: OperatorNotice
@@ -24,7 +25,7 @@ class Entry:
 
 
 class Backlog:
-    """At most `bound` notices, each once. Every call takes constant time."""
+    """A queue of at most `bound` notices without duplicates. Every call takes constant time."""
 
     def __init__(self, bound: int) -> None:
         if bound < 1:
@@ -40,16 +41,16 @@ class Backlog:
         return len(self._keys)
 
     def put(self, notice: OperatorNotice, queued_at: float) -> tuple[Entry | None, Entry | None]:
-        """Add a notice. Return its entry, None if it already waits; and the entry that was dropped for it, which may be
-        the same."""
+        """Add a notice. Return its entry (None if the notice is already in the queue), and the entry that was dropped
+        because the queue was full (None if there was room). Both may be the same entry."""
         if notice.key in self._keys:
             return None, None
         entry = Entry(self._last + 1, notice, queued_at)
         return entry, self.restore(entry)
 
     def restore(self, entry: Entry) -> Entry | None:
-        """Add an entry with its old number, which must be above all others; return the entry that was dropped for
-        it."""
+        """Add an entry of the previous process with its old number, which must be above all others. Return the entry
+        that was dropped because the queue was full; None if there was room."""
         if entry.number <= self._last:
             raise ValueError(f"number {entry.number} is not above {self._last}")
         self._last = entry.number
@@ -62,11 +63,12 @@ class Backlog:
         return victim
 
     def holds(self, notice: OperatorNotice) -> bool:
-        """Return whether this notice already waits."""
+        """Return whether this notice is already in the queue."""
         return notice.key in self._keys
 
     def take(self) -> Entry | None:
-        """Return the oldest notice, which is then being delivered and stays until it is removed; None if none waits."""
+        """Return the entry of the oldest notice, to deliver it; None if the queue is empty. The entry stays in the
+        queue until it is removed, and is not dropped meanwhile."""
         heads = [next(iter(entries.values())) for entries in self._waiting.values() if entries]
         if not heads:
             return None
@@ -75,7 +77,7 @@ class Backlog:
         return entry
 
     def remove(self, entry: Entry) -> None:
-        """Remove an entry."""
+        """Remove an entry from the queue."""
         self._keys.discard(entry.notice.key)
         self._waiting[entry.notice.severity].pop(entry.number, None)
 

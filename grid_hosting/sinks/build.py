@@ -1,4 +1,4 @@
-"""Creates a dispatcher from settings, with the one call that a program needs."""
+"""Creates the dispatcher of a program from its settings."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from grid_hosting.start import StartError
 
 
 def build(config: SinksConfig, folder: Path, *, source: str, healthy: Callable[[], bool]) -> Dispatcher:
-    """Return the dispatcher of one program, which must run it. `folder` holds its queues and must not be shared.
+    """Return the dispatcher of one program, which must run it. `folder` has its queues and must not be shared.
 
-    `source` names the sender as a URI reference (`/grid/tron`); signs of life are sent while `healthy` returns true.
-    Without a sink in the settings there is only the log, and no file. Raises StartError if a secret has disappeared
-    since the settings were read, and JournalError if the folder cannot be used or another program holds it.
+    `source` identifies the sender by a URI reference, such as `/grid/tron`. Signs of life are sent while `healthy`
+    returns true. If the settings have no sink, notices are only logged, and no file is created. Raises StartError if a
+    secret has disappeared since the settings were read, and JournalError if the folder cannot be used or another
+    program uses it.
     """
     try:
         return _build(config, folder, source, healthy)

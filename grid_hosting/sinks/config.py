@@ -1,7 +1,7 @@
 """The settings of the operator sinks: the tables `[monitor.sinks]` and `[registry.sinks]` of `tron.toml`.
 
-A secret is named by its file or its environment variable, and never given directly, because everyone on the machine
-sees a command line. Files are read at the start, so that a missing secret stops the start.
+A setting gives the file or the environment variable of a secret, and never the secret itself, because everyone on the
+machine can read a command line. Files are read at the start, so that a missing secret stops the start.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,49}$")]
 
 
 def read_secret(file: Path | None, env: str | None) -> str:
-    """Return the secret, without surrounding white space. Raises ValueError if there is none."""
+    """Return the secret in a file or, if `file` is None, in an environment variable, without surrounding white space.
+    Raises ValueError if there is none."""
     if file is not None:
         try:
             text = file.read_text()
@@ -38,7 +39,7 @@ def read_secret(file: Path | None, env: str | None) -> str:
     if not secret:
         raise ValueError(f"{where} is empty or not set")
     if not secret.isprintable() or not secret.isascii():
-        raise ValueError(f"{where} must be one line of ASCII")
+        raise ValueError(f"{where} must be one line of printable ASCII characters")
     return secret
 
 
@@ -52,7 +53,7 @@ class ReceiverConfig(BaseModel):
     token_file: Path | None = None
     """File with a token for the receiver, sent as `Authorization: Bearer`."""
     token_env: str | None = None
-    """Environment variable with such a token."""
+    """Environment variable with a token for the receiver."""
 
     @field_validator("token_file", "token_env")
     @classmethod
@@ -64,7 +65,7 @@ class ReceiverConfig(BaseModel):
     @model_validator(mode="after")
     def _one_token(self) -> ReceiverConfig:
         if self.token_file is not None and self.token_env is not None:
-            raise ValueError("token_file and token_env: give one of them")
+            raise ValueError("token_file and token_env: set only one of them")
         return self
 
     def headers(self) -> dict[str, str]:
@@ -94,7 +95,7 @@ class WebhookConfig(ReceiverConfig):
     @model_validator(mode="after")
     def _one_secret(self) -> WebhookConfig:
         if (self.secret_file is None) == (self.secret_env is None):
-            raise ValueError("secret_file and secret_env: give one of them; a webhook is always signed")
+            raise ValueError("secret_file and secret_env: set exactly one of them; a webhook is always signed")
         return self
 
     def key(self) -> bytes:
@@ -120,9 +121,9 @@ class AlertmanagerConfig(ReceiverConfig):
     def _labels_have_names(cls, labels: dict[str, str]) -> dict[str, str]:
         for label in labels:
             if label in OWN_LABELS:
-                raise ValueError(f"{label!r} is set by the alert itself")
+                raise ValueError(f"{label!r} is set from the alert and cannot be configured")
             if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", label):
-                raise ValueError(f"{label!r} is not the name of a label")
+                raise ValueError(f"{label!r} is not a valid name for a label")
         return labels
 
 
@@ -136,7 +137,7 @@ class DeadManConfig(BaseModel):
     every: float = Field(default=60.0, ge=1, le=86_400)
     """Seconds between two requests. The monitor should tolerate two or three missing requests."""
     method: Literal["GET", "POST"] = "GET"
-    """The HTTP method."""
+    """HTTP method of the requests."""
 
 
 class SinksConfig(BaseModel):
@@ -145,11 +146,11 @@ class SinksConfig(BaseModel):
     model_config = _STRICT
 
     webhook: tuple[WebhookConfig, ...] = ()
-    """The webhooks."""
+    """Webhooks that receive the notices."""
     alertmanager: tuple[AlertmanagerConfig, ...] = ()
-    """The Alertmanagers."""
+    """Prometheus Alertmanagers that receive the notices as alerts."""
     apprise: tuple[SecretStr, ...] = ()
-    """Apprise URLs: mail, chat, SMS and more. They contain tokens: prefer `apprise_file`."""
+    """Apprise URLs: mail, chat, SMS and more. They contain tokens, so prefer `apprise_file`."""
     apprise_file: Path | None = None
     """File with Apprise URLs, one per line; empty lines and lines that begin with # are ignored."""
     dead_man: DeadManConfig | None = None
@@ -183,7 +184,9 @@ class SinksConfig(BaseModel):
         names = [*(each.name for each in self.webhook), *(each.name for each in self.alertmanager)]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"webhook and alertmanager: {name!r} is the name of two; set `name` of each")
+                raise ValueError(
+                    f"webhook and alertmanager: two sinks have the name {name!r}; give each a different `name`"
+                )
         return self
 
     def channels(self) -> list[str]:

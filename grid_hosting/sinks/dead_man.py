@@ -17,7 +17,7 @@ log = structlog.get_logger("operator")
 
 @dataclass(slots=True)
 class DeadMan:
-    """Requests `url` every `every` seconds while `healthy` returns true. Each change of its state is logged once."""
+    """Requests `url` every `every` seconds while `healthy` returns true. Each change of the outcome is logged once."""
 
     url: str
     every: float
@@ -28,7 +28,7 @@ class DeadMan:
     _state: str = "dead_man_heard"
 
     async def run(self) -> None:
-        """Send signs until cancelled. A failed sign is not repeated, because the next one is due soon."""
+        """Send signs of life until cancelled. A failed sign is not repeated, because the next one is due soon."""
         while True:
             state, why = await self._sign()
             if state != self._state:

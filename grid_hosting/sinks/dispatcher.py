@@ -20,14 +20,16 @@ log = structlog.get_logger("operator")
 
 
 class NotDurable(Exception):
-    """The disk did not accept the notice. It was logged, and is delivered while this process lives; submit it again."""
+    """A notice could not be written to disk. It was logged, and it is delivered unless this process ends first; submit
+    it again."""
 
 
 class Dispatcher:
     """Every sink delivers each submitted notice at least once, in order, also across a restart or a kill.
 
-    The log gets each notice at once. Without a journal the log is the only sink. `bound` is how many notices wait for
-    one sink; the overflow rule is that of `backlog`. `background` tasks run beside the sinks; `close` is awaited last.
+    Each notice is logged at once. Without a journal, the log is the only sink. `bound` is the maximum number of notices
+    that wait for one sink; for the overflow rule, see `backlog`. `background` tasks run beside the sinks; `close` is
+    awaited last.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ from grid_hosting.sinks.notice import OperatorNotice
 Identity = tuple[str, str, str, int]
 
 OWN_LABELS = frozenset({"alertname", "severity", "service_id", "service_name"})
-"""The labels that an identity becomes; settings can add labels, and not change these."""
+"""The labels that are made from the identity of an alert. Settings can add other labels, but not change these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +27,13 @@ class FiringAlert:
 
 
 def identity(notice: OperatorNotice) -> Identity:
-    """Return the values that distinguish alerts at an Alertmanager; they become the labels."""
+    """Return the values that identify an alert at an Alertmanager; they become its labels."""
     return notice.type, notice.service_id, notice.service_name, notice.severity
 
 
 class FiringAlerts:
-    """At most `bound` alerts, by identity, oldest first. Beyond the bound, the alert that was sent longest ago is
-    removed."""
+    """At most `bound` firing alerts, by identity, oldest first. Beyond the bound, the alert that was sent longest ago
+    is removed."""
 
     def __init__(self, bound: int) -> None:
         self._bound = bound
@@ -50,8 +50,8 @@ class FiringAlerts:
     def record(
         self, notice: OperatorNotice, now: float, number: int | None = None
     ) -> tuple[FiringAlert, list[FiringAlert]]:
-        """Record that an alert is firing. Return its entry, and the entries that it replaces: its predecessor, and one
-        beyond the bound."""
+        """Record that an alert is firing. Return its entry, and the entries that were removed: the previous one of the
+        same alert, and the oldest one if there were more than `bound`."""
         gone = []
         if (before := self._alerts.pop(identity(notice), None)) is not None:
             gone.append(before)
@@ -63,7 +63,8 @@ class FiringAlerts:
         return firing, gone
 
     def ended_by(self, notice: OperatorNotice) -> list[FiringAlert]:
-        """Return the alerts that a resolved notice ends."""
+        """Return the firing alerts that a resolved notice ends: those of its service; if it is about no service, those
+        of its type."""
         if notice.service_id:
             return [each for each in self.all() if each.notice.service_id == notice.service_id]
         return [each for each in self.all() if not each.notice.service_id and each.notice.type == notice.type]

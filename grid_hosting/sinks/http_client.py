@@ -1,4 +1,4 @@
-"""The HTTP client that all sinks of a program share, and the meaning of HTTP answers for them."""
+"""The HTTP client that all sinks of a program share, and what HTTP answers mean for a notice."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from grid_hosting.sinks import SinkRefused, SinkUnavailable
 from grid_hosting.sinks.retry import Answer, answer_of, asked_pause
 
 READ_AT_MOST = 64 << 10
-"""Bytes of an answer that are read: a receiver cannot fill our memory. A longer answer costs it its connection."""
+"""Maximum number of bytes of an answer that are read, so that a receiver cannot fill our memory. After a longer answer,
+the connection is closed."""
 
 SHOWN = 200
-"""Characters of an answer that are shown in the log."""
+"""Maximum number of characters of an answer that are shown in the log."""
 
 
 def open_client(timeout: float) -> httpx2.AsyncClient:
-    """Return a client that verifies TLS by the system's trust store and follows no redirects. `timeout` applies to each
-    step.
+    """Return a client that verifies TLS certificates with the system's trust store and follows no redirects. `timeout`
+    limits each step of a request, in seconds.
 
     The client uses the proxy of the environment, but never for this machine.
     """

@@ -1,12 +1,13 @@
 """Stores all queues of one program in one small SQLite file of numbered rows, each in a named queue.
 
-SQLite is used, and not one appended file per sink, because rows are removed in the middle (overflow drops the oldest
-notice of the lowest severity), several queues change in one transaction, SQLite repairs a torn write, and the space of
-delivered notices is used again. A program may be killed at any moment: rows for which `flush` returned exist at the
-next start.
+SQLite is used instead of one file per sink to which lines are appended, because rows are removed in the middle
+(overflow drops the oldest notice of the lowest severity), several queues change in one transaction, SQLite repairs a
+torn write, and the space of delivered notices is reused. A program may be killed at any moment: rows for which `flush`
+returned exist at the next start.
 
-The disk may fail while the program runs (a full disk is a common reason for alerts). Then `flush` raises, the rows stay
-pending, bounded by the queues, and every later flush tries again; deliveries continue from memory.
+The disk may fail while the program runs (a full disk is a common reason for alerts). Then `flush` raises an error, the
+rows stay in memory (the bounds of the queues limit their number), and every later flush tries again; deliveries
+continue from memory.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQL
 
 
 class JournalError(Exception):
-    """The disk does not accept the rows, or another program holds the file."""
+    """The rows cannot be written to disk, or another program uses the file."""
 
 
 class Row(NamedTuple):
@@ -57,9 +58,10 @@ _Batch = Mapping[tuple[str, int], Row | None]
 
 
 class Journal:
-    """The file in `folder`, which is created if it is missing. Raises JournalError if it cannot be used.
+    """The file with all queues, in `folder`; both are created if they are missing. Raises JournalError if the file
+    cannot be used.
 
-    A file that is damaged, or of another version, never stops the start: it is renamed, and a new one begun.
+    A file that is damaged, or of another version, never stops the start: it is renamed, and a new file is created.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -88,11 +90,11 @@ class Journal:
         self._pending: dict[tuple[str, int], Row | None] = {}
 
     def table(self, name: str) -> QueueTable:
-        """Return the table of that name, with the rows that were found in it. Call this once for each name."""
+        """Return the table with this name, with the rows that it had at the start. Call this once for each name."""
         return QueueTable(self, name, self._found.pop(name, []))
 
     def drop_unclaimed(self) -> dict[str, int]:
-        """Delete the tables that were not requested; return how many rows each had."""
+        """Delete the tables that were not requested with `table`; return the name and the number of rows of each."""
         dropped = {name: len(rows) for name, rows in self._found.items()}
         for name, rows in self._found.items():
             for row in rows:
@@ -271,5 +273,5 @@ def _code(error: BaseException) -> int:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, BlockingIOError) or _code(error) == sqlite3.SQLITE_BUSY:
-        return "another program holds it; each needs a folder of its own"
+        return "another program uses it; each program needs a folder of its own"
     return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)

@@ -11,10 +11,10 @@ log = structlog.get_logger("operator")
 
 
 class LogSink:
-    """Writes each notice as one line, at the level of its severity."""
+    """Logs each notice as one line, at the level of its severity."""
 
     def write(self, notice: OperatorNotice) -> None:
-        """Write a notice as one line, at once."""
+        """Log a notice at once, as one line."""
         level = {Severity.INFO: log.info, Severity.WARNING: log.warning, Severity.CRITICAL: log.critical}
         level[notice.severity](
             "operators_told",

@@ -1,4 +1,4 @@
-"""A notice to operators: a value, and its text for the disk. Pure."""
+"""A notice to operators, and its text for storage on disk. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from grid_model.event import Severity
 
 LAST_MOMENT = 253_402_300_799.0
-"""The last second of the year 9999: no timestamp can write a later one."""
+"""The last second of the year 9999, in seconds since the epoch. The formats of timestamps have no later time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +17,7 @@ class OperatorNotice:
     """One notice to operators. Raises ValueError, naming the field, if it cannot be sent."""
 
     alert_id: str
-    """The id of the alert, which is the same for every delivery to every sink: receivers recognize repetitions by
-    it."""
+    """The id of the alert. It is the same for every delivery to every sink, so that receivers recognize repetitions."""
     type: str
     severity: Severity
     message: str
@@ -34,7 +33,7 @@ class OperatorNotice:
     why: str = ""
     """Why operators are notified: "no parent", "parent down", "not acknowledged in 30 s"."""
     details: dict[str, Any] = field(default_factory=dict, hash=False)
-    """The evidence, as a JSON object."""
+    """The evidence for the alert, as a JSON object."""
     resolved: bool = False
     """Whether this notice resolves earlier notices about the service."""
 
@@ -43,7 +42,7 @@ class OperatorNotice:
             if not getattr(self, name):
                 raise ValueError(f"{name}: is empty")
         if not 0 <= self.occurred_at < LAST_MOMENT:
-            raise ValueError(f"occurred_at: {self.occurred_at!r} is not in seconds since the epoch")
+            raise ValueError(f"occurred_at: {self.occurred_at!r} is not a time in seconds since the epoch")
         try:
             json.dumps(self.details, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
@@ -66,22 +65,22 @@ class OperatorNotice:
 
     @classmethod
     def from_json(cls, text: str) -> OperatorNotice:
-        """Return the notice in a text of `to_json`. Unknown fields are ignored. Raises ValueError for any other
-        text."""
+        """Return the notice in a text that `to_json` created. Unknown fields are ignored. Raises ValueError for any
+        other text."""
         try:
             document = json.loads(text)
         except RecursionError as error:
             raise ValueError("is nested too deeply") from error
         if not isinstance(document, dict):
-            raise ValueError("a notice is a JSON object")
+            raise ValueError("is not a JSON object")
         known = {each.name: document[each.name] for each in fields(cls) if each.name in document}
         for name, value in known.items():
             if not isinstance(value, _KINDS.get(name, str)):
-                raise ValueError(f"{name}: {type(value).__name__} is of the wrong kind")
+                raise ValueError(f"{name}: must not have the type {type(value).__name__}")
         try:
             return cls(**{**known, "severity": Severity[known["severity"].upper()]})
         except (KeyError, TypeError) as error:
-            raise ValueError(f"not a whole notice: {error}") from error
+            raise ValueError(f"a field is missing or invalid: {error}") from error
 
 
 _KINDS: dict[str, type | tuple[type, ...]] = {"occurred_at": (int, float), "details": dict, "resolved": bool}

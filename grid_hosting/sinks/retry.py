@@ -7,10 +7,10 @@ from email.utils import parsedate_to_datetime
 from enum import Enum
 
 FIRST_PAUSE = 0.5
-"""Seconds within which the first retry comes; doubled with each failure that follows."""
+"""Maximum number of seconds before the first retry. It doubles with each further failure."""
 
 LONGEST_ASKED = 3600.0
-"""The longest pause, in seconds, that a receiver may ask for; longer ones are cut."""
+"""The longest pause, in seconds, that a receiver may ask for; a longer one is reduced to this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,12 @@ class Retry:
     longest_pause: float = 60.0
     """The longest pause between two attempts, unless the receiver asks for more."""
     give_up_after: float = 259_200.0
-    """A notice that has waited this long is not tried again. The time is long, so that notices survive a weekend, but
-    finite, so that one notice at which a receiver always fails cannot block the others forever."""
+    """A notice that has waited longer than this is not tried again. The time is long, so that notices survive a
+    weekend, but finite, so that one notice that a receiver always fails to handle cannot block the others forever."""
 
     def pause(self, failures: int, draw: float, asked: float | None = None) -> float:
-        """Return how long to wait after 1 or more consecutive failures. `draw` is uniform from 0 to 1: full jitter."""
+        """Return the seconds to wait after a number of consecutive failures, at least 1. `draw` is a random number from
+        0 to 1 (full jitter); `asked` is the pause that the receiver asked for."""
         # Above 2**32 nothing changes any more, and a float could not hold it.
         ceiling = min(self.longest_pause, FIRST_PAUSE * 2.0 ** min(failures - 1, 32))
         return max(draw * ceiling, min(asked or 0.0, LONGEST_ASKED))
@@ -49,11 +50,11 @@ _ABOUT_THE_NOTICE = frozenset({400, 406, 410, 411, 413, 414, 415, 422, 431})
 
 
 def answer_of(status: int) -> Answer:
-    """Return the meaning of a status.
+    """Return the meaning of an HTTP status for a notice.
 
-    Only answers about the notice itself count as refused, and 410, by which a receiver declares that it wants no more.
-    A wrong token, a wrong path, or a login page in between (401, 403, 404, 3xx) concerns the receiver: the cause can be
-    repaired, and queued notices must then still be sent.
+    A status counts as refused only if it is about the notice itself, or if it is 410, with which a receiver declares
+    that it wants no more notices. A wrong token, a wrong path, or a login page in between (401, 403, 404, 3xx) concerns
+    the receiver: the cause can be repaired, and queued notices must then still be sent.
     """
     if 200 <= status < 300:
         return Answer.DELIVERED

@@ -29,7 +29,7 @@ class SinkStats:
     delivered: int
     failed_attempts: int
     dropped: int
-    """The number of notices that were lost by the overflow rule, or dropped after waiting too long."""
+    """The number of notices that were lost because the queue was full, or because they waited too long."""
     refused: int
     """The number of notices that were lost because the receiver will never accept them."""
     last_error: str
@@ -38,8 +38,8 @@ class SinkStats:
 
 
 class SinkWorker:
-    """Delivers notices in order, one at a time, and retries with a growing pause. Raises ValueError for a bound below
-    1."""
+    """Delivers the notices of one sink in order, one at a time, and retries with a growing pause. Raises ValueError for
+    a bound below 1."""
 
     def __init__(
         self, sink: Sink, journal: Journal, bound: int, retry: Retry, draw: Callable[[], float] = random.random

@@ -19,7 +19,8 @@ CONTENT_TYPE = "application/cloudevents+json"
 
 @dataclass(frozen=True, slots=True)
 class WebhookSink:
-    """Posts notices to one URL. `source` names the sender in the CloudEvent; `headers` are added to each request."""
+    """Posts notices to one URL. `source` identifies the sender in the CloudEvent; `headers` are added to each
+    request."""
 
     name: str
     url: str
@@ -37,7 +38,7 @@ class WebhookSink:
 
 
 def cloud_event(notice: OperatorNotice, source: str) -> dict[str, Any]:
-    """Return the CloudEvent of a notice. Its `id` is the alert_id, by which a receiver recognizes a repetition."""
+    """Return the CloudEvent for a notice. Its `id` is the alert_id, so that a receiver can recognize a repetition."""
     event: dict[str, Any] = {
         "specversion": "1.0",
         "id": notice.alert_id,

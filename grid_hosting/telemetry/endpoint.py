@@ -1,7 +1,7 @@
 """Serves the metrics page of a program that has no HTTP server of its own, in a thread that sleeps between requests.
 
-One request is served at a time, each with a deadline: silent clients take only one socket each of a bounded backlog,
-and no thread.
+One request is served at a time, each with a deadline. A client that sends nothing takes up one socket of a bounded
+backlog, and no thread.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from grid_hosting.transport_security import TransportSecurity
 log = structlog.get_logger("metrics")
 
 ANSWER_WITHIN = 5.0
-"""Seconds that a client has to send its request, with the TLS handshake, and again to read the answer."""
+"""Seconds that a client has for the TLS handshake and its request, and again to read the answer."""
 
 BACKLOG = 16
-"""Connections that wait to be served. Overflow rule: the system refuses the next."""
+"""Maximum number of connections that wait to be served. Overflow rule: the operating system refuses further ones."""
 
 
 PAUSE = 0.5
-"""Seconds of rest after a connection that could not be accepted: without file descriptors it would wait to be accepted
-again and again, and take a processor."""
+"""Seconds to wait after a connection could not be accepted. If file descriptors are missing, the thread would otherwise
+try again without a pause, and use up a processor."""
 
 
 class _Handler(WSGIRequestHandler):
@@ -64,13 +64,13 @@ class _Handler(WSGIRequestHandler):
             raise
 
     def get_environ(self) -> dict[str, Any]:
-        """Return the environment of the request, which has arrived."""
+        """Stop the deadline, because the request has arrived, and return the WSGI environment of the request."""
         self._deadline.cancel()
         certificate = None if self.server.tls is None else self.request.getpeercert(binary_form=True)
         return with_asked_host({**super().get_environ(), CERTIFICATE_SERIAL: serial_of(certificate)}, self.path)
 
     def finish(self) -> None:
-        """Close the connection; the server knows only the socket below TLS."""
+        """Close the connection. The server closes only the socket below TLS, so the TLS connection is closed here."""
         self._deadline.cancel()
         super().finish()
         if self.server.tls is not None:
@@ -80,13 +80,13 @@ class _Handler(WSGIRequestHandler):
         """Log nothing, because a request for metrics is no event."""
 
     def get_stderr(self) -> TextIO:
-        """Return a stream that discards the traceback which the library prints, because the reader of the values has
-        logged the error."""
+        """Return a stream that discards the traceback that the library prints, because the error was already logged
+        when the values were read."""
         return io.StringIO()
 
 
 def _end(connection: socket.socket) -> None:
-    """End a connection, so that the thread that waits for its client goes on."""
+    """End a connection, so that the thread that waits for its client continues."""
     with suppress(OSError):
         socket.socket.shutdown(connection, socket.SHUT_RDWR)  # that of TLS is for the thread that uses it only
 
@@ -114,7 +114,8 @@ class _Server(WSGIServer):
         return connection
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Note a client that disconnected or was too slow; log any other error, which is a bug."""
+        """Log a client that disconnected or was too slow, at level debug. Any other error is a bug, and is logged with
+        its traceback."""
         error = sys.exception()
         if isinstance(error, OSError):  # errors of TLS are, too
             log.debug("scrape_failed", why=str(error))
@@ -123,9 +124,9 @@ class _Server(WSGIServer):
 
 
 class Endpoint:
-    """Serves the page on one address, from now on until `close`. Raises StartError for an address that cannot be
-    used, and ExposedError for one that `security` does not admit. `scrapers`: decides which callers are served; None:
-    all."""
+    """Serves the metrics page on one address until `close` is called. `scrapers` decides which callers are served; if
+    it is None, all callers are. Raises StartError if the address cannot be used, and ExposedError if `security` does
+    not admit it."""
 
     def __init__(
         self,

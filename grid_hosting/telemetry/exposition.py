@@ -17,7 +17,8 @@ Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
 
 def page_of(read: Callable[[], list[Reading]]) -> CollectorRegistry:
-    """Return the page of one program; `read` is called for each request, in the thread that handles it."""
+    """Return the metrics page of one program. `read` is called for each request, in the thread that handles the
+    request."""
     page = CollectorRegistry()
     page.register(_Readings(read))
     ProcessCollector(registry=page)
@@ -40,7 +41,7 @@ class _Readings(Collector):
         return ()
 
     def collect(self) -> Iterator[Family]:
-        """Yield the current values."""
+        """Yield the current values of all metrics."""
         return map(_family, self._read())
 
 

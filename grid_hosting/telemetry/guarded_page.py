@@ -1,4 +1,5 @@
-"""The rules and headers of all HTTP ports, for the metrics pages of programs without an HTTP server of their own."""
+"""Applies the rules and headers of all HTTP ports to the metrics page of a program without an HTTP server of its
+own."""
 
 from __future__ import annotations
 
@@ -15,14 +16,15 @@ Headers = list[tuple[str, str]]
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 CERTIFICATE_SERIAL = "tron.certificate_serial"
-"""The key, in the environment of a request, of the serial number of the client certificate; empty without one."""
+"""The key, in the WSGI environment of a request, for the serial number of the client certificate. The serial number is
+empty if there is no certificate."""
 
 _ADDED = [(name.decode(), value.decode()) for name, value in HEADERS]
 
 
 def guarded(page: Wsgi, rules: HttpRules, scrapers: Scrapers | None = None) -> Wsgi:
-    """Return a WSGI application that serves a page, which changes nothing, to the requests that the rules admit.
-    `scrapers`: decides which callers are served; None: all."""
+    """Return a WSGI application that serves a page to the requests that the rules admit. A request for the page must
+    not change anything. `scrapers` decides which callers are served; if it is None, all callers are."""
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         def start(status: str, headers: Headers, *rest: Any) -> Any:
@@ -49,7 +51,8 @@ def guarded(page: Wsgi, rules: HttpRules, scrapers: Scrapers | None = None) -> W
 
 
 def with_asked_host(environ: dict[str, Any], target: str) -> dict[str, Any]:
-    """Return the environment of a request with the host of its target if the target has one, as RFC 9112 demands."""
+    """Return the WSGI environment of a request. If the request target is a full URL, its host replaces the host of the
+    Host header, as RFC 9112 requires."""
     if target.startswith("/"):
         return environ
     return {**environ, "HTTP_HOST": urlsplit(target).netloc.rpartition("@")[2]}

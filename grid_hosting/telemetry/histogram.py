@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SHORT = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-"""Seconds of what takes milliseconds: a turn, a commit."""
+"""Bounds, in seconds, for work that takes milliseconds: a turn of the event loop, a commit."""
 
 LONG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
-"""Seconds of what others may take their time for: an alert on its way, an acknowledgement."""
+"""Bounds, in seconds, for what may take longer because others are involved: the delivery of an alert, for example."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,8 @@ class Bins:
 
 
 class Histogram:
-    """Values in bins; a value that equals a bound belongs to the bin that ends there. `bounds` must increase."""
+    """Counts of values in bins. A value that equals a bound belongs to the bin that ends there. `bounds` must
+    increase."""
 
     __slots__ = ("_bounds", "_counts", "_total")
 

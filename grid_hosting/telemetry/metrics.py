@@ -31,7 +31,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric. `read` returns its values; the thread that the program runs in calls it, so it must be fast."""
+    """One metric. `read` returns its values; it is called on the event loop of the program, so it must be fast."""
 
     name: str
     kind: Kind
@@ -49,7 +49,7 @@ class Reading:
 
 
 Counts = Mapping[tuple[str, ...], float]
-"""Values by the values of their labels."""
+"""The values of a metric, by the values of their labels."""
 
 
 def counter(name: str, text: str, read: Callable[[], float]) -> Metric:
@@ -78,7 +78,7 @@ def gauges(name: str, text: str, labels: tuple[str, ...], read: Callable[[], Cou
 
 
 def histogram(name: str, text: str, read: Callable[[], Histogram]) -> Metric:
-    """Return a metric with measured values, by size."""
+    """Return a metric that counts measured values by size."""
     return Metric(name, Kind.HISTOGRAM, text, lambda: (Point(read().bins()),))
 
 

@@ -28,17 +28,17 @@ from grid_hosting.telemetry.program_metrics import own_version
 log = structlog.get_logger("metrics")
 
 SEND_EVERY = 60.0
-"""Seconds between two messages, unless OTEL_METRIC_EXPORT_INTERVAL (milliseconds) says otherwise."""
+"""Seconds between two messages, unless the variable OTEL_METRIC_EXPORT_INTERVAL (in milliseconds) is set."""
 
 CUMULATIVE = export.AggregationTemporality.CUMULATIVE
 SCOPE = InstrumentationScope("tron", own_version())
 
 
 class OtlpSender:
-    """Sends the values that `read` returns, from a thread of its own, until `close`."""
+    """Sends the values that `read` returns to a collector, in a thread of its own, until `close` is called."""
 
     def __init__(self, program: str, endpoint: str, read: Callable[[], list[Reading]]) -> None:
-        """`endpoint`: the base address of the collector; if empty, the one that the environment names."""
+        """`endpoint` is the base URL of the collector; if it is empty, the URL in the environment is used."""
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # we say it once, and when it is over
         session = requests.Session()
         target = endpoint or os.environ.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "")
@@ -65,7 +65,7 @@ class OtlpSender:
                 data = encode(self._read(), self._resource, self._since, time.time_ns())
                 # What the collector does not take is not kept: the next message has the newest values.
                 result = self._exporter.export(data)
-                why = "" if result is export.MetricExportResult.SUCCESS else "the collector did not take the metrics"
+                why = "" if result is export.MetricExportResult.SUCCESS else "the collector did not accept the metrics"
             except Exception as error:  # of the library, too: it must not end the thread
                 why = f"{type(error).__name__}: {error}"
             if bool(why) != self._failing and not self._ending.is_set():
@@ -77,7 +77,7 @@ class OtlpSender:
 
 
 def encode(readings: Iterable[Reading], resource: Resource, since: int, now: int) -> export.MetricsData:
-    """Return the values as OpenTelemetry encodes them. `since`, `now`: nanoseconds since the epoch."""
+    """Return the values in the data types of OpenTelemetry. `since` and `now` are in nanoseconds since the epoch."""
     metrics = [_metric(reading, since, now) for reading in readings if reading.points]
     scope = export.ScopeMetrics(scope=SCOPE, metrics=metrics, schema_url="")
     return export.MetricsData([export.ResourceMetrics(resource=resource, scope_metrics=[scope], schema_url="")])
@@ -132,7 +132,7 @@ def _interval() -> float:
 
 
 def _is_here(url: str) -> bool:
-    """Return whether a collector is on this machine, so that no proxy is used, whatever the environment names."""
+    """Return whether a collector is on this machine, so that no proxy may be used, even if the environment sets one."""
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:

@@ -1,4 +1,4 @@
-"""The metrics that all programs have: program and version, event loop, queues and operator sinks."""
+"""The metrics that all programs have: their version, the event loop, queues and operator sinks."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from grid_hosting.telemetry.metrics import Counts, Metric, counter, counters, ga
 from grid_hosting.tls import ServerTls
 
 Queues = Mapping[str, tuple[int, int]]
-"""What can grow in a program, by name: its length now, and its bound."""
+"""The queues of a program, by name: the current length and the bound of each."""
 
 
 def program_metrics(program: str, queues: Callable[[], Queues]) -> list[Metric]:
-    """Return the metrics of any program. `program`: its name; `queues` returns the program's queues with their lengths
-    and bounds."""
+    """Return the metrics that every program has. `program` is its name; `queues` returns its queues."""
     build: Counts = {(program, own_version(), platform.python_version()): 1.0}
 
     def lengths() -> Counts:
@@ -41,18 +40,18 @@ def program_metrics(program: str, queues: Callable[[], Queues]) -> list[Metric]:
             ("cause",),
             lambda: {(cause,): seconds for cause, seconds in PAUSES.longest.items()},
         ),
-        gauges("tron_queue_length", "What waits or is open in each queue.", ("queue",), lengths),
-        gauges("tron_queue_bound", "The bound of each queue.", ("queue",), bounds),
+        gauges("tron_queue_length", "Number of entries that wait or are open, by queue.", ("queue",), lengths),
+        gauges("tron_queue_bound", "Maximum number of entries, by queue.", ("queue",), bounds),
     ]
 
 
 def sink_queues(stats: Mapping[str, SinkStats], bound: int) -> Queues:
-    """Return the queue of each operator sink."""
+    """Return the queues of all operator sinks, each with its current length and this bound."""
     return {f"sink:{name}": (each.queued, bound) for name, each in stats.items()}
 
 
 def sink_metrics(stats: Callable[[], Mapping[str, SinkStats]]) -> list[Metric]:
-    """Return the counts of notices of each operator sink; no values without sinks."""
+    """Return the metrics that count the notices of each operator sink. Without sinks, they have no values."""
 
     def notices() -> Counts:
         found: dict[tuple[str, ...], float] = {}
@@ -64,13 +63,13 @@ def sink_metrics(stats: Callable[[], Mapping[str, SinkStats]]) -> list[Metric]:
     return [
         counters(
             "tron_sink_notices_total",
-            "Notices for operators, by sink and outcome; dropped and refused ones are lost.",
+            "Notices for operators, by sink and outcome; those that were dropped or refused are lost.",
             ("sink", "outcome"),
             notices,
         ),
         counters(
             "tron_sink_failed_attempts_total",
-            "Attempts to deliver a notice that failed, by sink; they are repeated.",
+            "Failed attempts to deliver a notice, by sink; each is repeated.",
             ("sink",),
             lambda: {(name,): each.failed_attempts for name, each in stats().items()},
         ),
@@ -78,23 +77,23 @@ def sink_metrics(stats: Callable[[], Mapping[str, SinkStats]]) -> list[Metric]:
 
 
 def tls_metrics(tls: ServerTls | None) -> list[Metric]:
-    """Return the metrics of a program's certificate; zero without TLS."""
+    """Return the metrics of a program's certificate. Without TLS, their values are zero."""
     return [
         gauge(
             "tron_tls_certificate_end_seconds",
-            "Unix time at which the program's certificate ends; 0 without TLS.",
+            "Unix time at which the program's certificate expires; 0 without TLS.",
             lambda: 0.0 if tls is None else tls.certificate.not_after.timestamp(),
         ),
         counter(
             "tron_tls_reload_failures_total",
-            "Renewed certificate files that could not be used.",
+            "How often renewed certificate files could not be used.",
             lambda: 0 if tls is None else tls.reload_failures,
         ),
     ]
 
 
 def own_version() -> str:
-    """Return the version of this distribution."""
+    """Return the version of the installed package `tron-grid`; `unknown` if it is not installed."""
     try:
         return version("tron-grid")
     except PackageNotFoundError:

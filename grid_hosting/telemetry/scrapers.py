@@ -13,23 +13,24 @@ from grid_hosting.http_rules import Refusal
 from grid_hosting.open_call_checks import NO_PEER, Authority, principal_of
 
 ANSWER_WITHIN = 8.0
-"""Seconds for the authority, which may have to ask the registry."""
+"""Seconds within which the authority must identify a caller; it may have to ask the registry."""
 
 NO_CREDENTIAL = Refusal(401, "UNAUTHENTICATED", "a valid credential is required")
 AWAY = Refusal(503, "DRAINING", "callers cannot be identified now; try again")
 
 
 class Scrapers:
-    """The callers of one metrics page."""
+    """Checks the callers of one metrics page."""
 
     def __init__(self, authority: Authority, loop: asyncio.AbstractEventLoop) -> None:
-        """`loop`: the one on which `authority` lives."""
+        """`loop` is the event loop on which `authority` must be called."""
         self._authority = authority
         self._loop = loop
 
     def refuse(self, authorization: str, serial: str = "") -> Refusal | None:
-        """Return why a request is refused; None if it is served. `serial`: that of the client certificate, in
-        hexadecimal. For other threads than that of the loop."""
+        """Return why a request is refused; None if it is served. `authorization` is the value of its header; `serial`
+        is the serial number of the client certificate, in hexadecimal. Call this from another thread than that of the
+        event loop."""
         asking = asyncio.run_coroutine_threadsafe(self._check(authorization, serial), self._loop)
         try:
             asking.result(ANSWER_WITHIN)
@@ -49,4 +50,4 @@ class Scrapers:
         # The page has one thread: a refusal that is delayed would delay the scrapes of others.
         principal = await principal_of(self._authority, replace(credential, serial=serial), NO_PEER)
         if Role.OBSERVER not in principal.roles:
-            raise PermissionDenied(f"the metrics need the role observer, which {principal.name} does not have")
+            raise PermissionDenied(f"reading the metrics needs the role observer, which {principal.name} does not have")

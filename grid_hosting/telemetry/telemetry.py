@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("metrics")
 
 READ_WITHIN = 3.0
-"""Seconds that the event loop has to read the values; a scrape of a loop that is stuck fails."""
+"""Seconds within which the event loop must read the values. If the loop is stuck, a scrape fails."""
 
 
 def read_all(metrics: Iterable[Metric]) -> list[Reading]:
@@ -38,7 +38,7 @@ def read_all(metrics: Iterable[Metric]) -> list[Reading]:
 
 
 class Telemetry:
-    """The metrics of a program while it runs. Create it on the event loop, which alone reads the values."""
+    """Publishes the metrics of a program while it runs. Create it on the event loop, on which all values are read."""
 
     def __init__(
         self,
@@ -50,11 +50,12 @@ class Telemetry:
         security: TransportSecurity | None = None,
         authority: Authority | None = None,
     ) -> None:
-        """`listen`: the listen address of the page; empty: no page. `otlp_endpoint`: the base address of a collector to
-        send the metrics to; if empty, the one that the environment names, if any. A failure is logged, and the program
-        runs without metrics. `security`: that of the page; None: plaintext, on any address. `authority`: knows the
-        callers of the page, of which it then serves those with the role observer; None: it serves all. Raises
-        ExposedError if `security` does not admit the address of the page."""
+        """`listen` is the listen address of the page; if it is empty, there is no page. `otlp_endpoint` is the base URL
+        of a collector to which the metrics are sent; if it is empty, the environment variables of OpenTelemetry may set
+        one. If metrics cannot be served or sent, this is logged, and the program runs without them. `security` secures
+        the page; if it is None, the page is in plaintext, on any address. `authority` identifies the callers of the
+        page, and those with the role observer are served; if it is None, all callers are. Raises ExposedError if
+        `security` does not admit the address of the page."""
         self._metrics = tuple(metrics)
         self._loop = asyncio.get_running_loop()
         self._endpoint: Endpoint | None = None

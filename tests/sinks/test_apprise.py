@@ -36,7 +36,7 @@ async def test_a_notice_reaches_people_with_its_facts_and_its_id(tmp_path: Path)
         "service: worker-1",
         "cause: SILENT",
         "for: director",
-        "told because: parent down",
+        "notified because: parent down",
         "at: 2023-11-14T22:13:20.250Z",
         'details: {"missed_beats": 2, "children": ["gr\\u00f6\\u00dfer", "b"]}',
         "alert: alert-1",
@@ -73,7 +73,7 @@ async def test_while_an_attempt_hangs_no_other_is_started(tmp_path: Path) -> Non
             await dispatcher.submit(make_notice())
             await eventually(lambda: dispatcher.stats()[name].failed_attempts >= 5)
             assert len(sick.requests) == 1
-            assert dispatcher.stats()[name].last_error == "an attempt before this one still hangs"
+            assert dispatcher.stats()[name].last_error == "an earlier attempt has not ended yet"
             sick.heal()
             await eventually(lambda: dispatcher.stats()[name].delivered == 1)
 
@@ -103,7 +103,7 @@ def test_the_end_of_the_program_does_not_wait_for_an_attempt_that_hangs() -> Non
 
 
 def test_what_is_no_channel_is_refused() -> None:
-    with pytest.raises(ValueError, match="not a URL that Apprise knows"):
+    with pytest.raises(ValueError, match="not a URL that Apprise supports"):
         load_channel("nonsense")
 
 

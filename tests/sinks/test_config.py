@@ -82,8 +82,8 @@ def test_settings_can_come_from_the_environment_and_flags(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (WEBHOOK, "sinks.webhook.0: secret_file and secret_env: give one of them"),
-        (WEBHOOK + 'secret_file = "secret"\nsecret_env = "LONG"\n', "give one of them"),
+        (WEBHOOK, "sinks.webhook.0: secret_file and secret_env: set exactly one of them"),
+        (WEBHOOK + 'secret_file = "secret"\nsecret_env = "LONG"\n', "set exactly one of them"),
         (WEBHOOK + 'secret_file = "nowhere"\n', "sinks.webhook.0.secret_file: nowhere: No such file"),
         (WEBHOOK + 'secret_env = "UNSET"\n', "sinks.webhook.0.secret_env: the environment variable UNSET"),
         (WEBHOOK + 'secret_env = "SHORT"\n', "sinks.webhook.0.secret_env: the secret has 5 bytes"),
@@ -91,13 +91,13 @@ def test_settings_can_come_from_the_environment_and_flags(monkeypatch: pytest.Mo
         (WEBHOOK + 'secret_env = "LONG"\nname = "A B"\n', "sinks.webhook.0.name"),
         (WEBHOOK.replace("http:", "ftp:") + 'secret_env = "LONG"\n', "sinks.webhook.0.url: URL scheme should be"),
         (WEBHOOK.replace("http://h/x", "") + 'secret_env = "LONG"\n', "sinks.webhook.0.url"),
-        ((WEBHOOK + 'secret_env = "LONG"\n') * 2, "'webhook' is the name of two"),
-        (MANAGER * 2, "'alertmanager' is the name of two"),
+        ((WEBHOOK + 'secret_env = "LONG"\n') * 2, "two sinks have the name 'webhook'"),
+        (MANAGER * 2, "two sinks have the name 'alertmanager'"),
         (MANAGER + "renew_every = 0\n", "sinks.alertmanager.0.renew_every"),
-        (MANAGER + 'labels = { "a-b" = "c" }\n', "sinks.alertmanager.0.labels: 'a-b' is not the name"),
-        (MANAGER + 'labels = { severity = "c" }\n', "sinks.alertmanager.0.labels: 'severity' is set by"),
+        (MANAGER + 'labels = { "a-b" = "c" }\n', "sinks.alertmanager.0.labels: 'a-b' is not a valid name"),
+        (MANAGER + 'labels = { severity = "c" }\n', "sinks.alertmanager.0.labels: 'severity' is set from"),
         (MANAGER + 'token_env = "UNSET"\n', "sinks.alertmanager.0.token_env"),
-        (MANAGER + 'token_env = "LONG"\ntoken_file = "secret"\n', "token_file and token_env: give one of them"),
+        (MANAGER + 'token_env = "LONG"\ntoken_file = "secret"\n', "token_file and token_env: set only one of them"),
         ('[monitor.sinks]\napprise = ["x://token"]\n', "sinks.apprise: entry 0: is not a URL that"),
         ('[monitor.sinks]\napprise_file = "nowhere"\n', "sinks.apprise_file: nowhere: No such file"),
         ('[monitor.sinks]\napprise_file = "secret"\n', "sinks.apprise_file: secret, line 1: is not a URL"),
@@ -129,7 +129,7 @@ def test_a_secret_of_several_lines_is_refused(capsys: pytest.CaptureFixture[str]
     Path("tron.toml").write_text(WEBHOOK + 'secret_file = "secret"\n')
     with pytest.raises(SystemExit):
         read_config(Config, "monitor", [])
-    assert "secret must be one line of ASCII" in capsys.readouterr().err
+    assert "secret must be one line of printable ASCII characters" in capsys.readouterr().err
 
 
 def test_settings_show_no_secret_when_they_are_printed() -> None:

@@ -86,7 +86,7 @@ async def test_shelves_that_nobody_asks_for_are_dropped_and_counted(tmp_path: Pa
 
 async def test_a_second_program_is_kept_out_and_told_why(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    with pytest.raises(JournalError, match="another program holds it"):
+    with pytest.raises(JournalError, match="another program uses it"):
         Journal(tmp_path)
     await journal.close()
     await Journal(tmp_path).close()
