@@ -1,33 +1,33 @@
-"""The parts that all server programs share. It has no rule about services; programs import it, and it imports none.
+"""The parts that all server programs share. It has no rules about services, and it imports none of the programs.
 
 - `program`, `start`                      how a program starts and stops: settings, logs, the ready file, its folders.
 - `addresses`, `listening`, `dialing`     addresses that a program listens on, and those of other servers.
 - `security`, `transport_security`        settings of transport security; which addresses a program may listen on.
-- `variables`                             variables of the environment that look like settings and are none.
+- `variables`                             environment variables that look like settings but are not.
 - `jwt_settings`, `issuer_http`           the issuers of JSON Web Tokens, and requests to them.
 - `oidc_settings`                         the issuer at which people log in to the dashboard.
-- `settled_files`                         when files that somebody replaces are read.
-- `certificates`, `tls_files`, `tls`      decide whether a certificate can be used; files; TLS of all ports.
+- `settled_files`                         decides when files that were replaced are read again.
+- `certificates`, `tls_files`, `tls`      check a certificate; read its files; provide TLS for all ports.
 - `http_hosts`, `http_rules`              which requests an HTTP port serves.
-- `grpc_server`, `options`, `reflection`  the one place that creates a gRPC server, and its options.
+- `grpc_server`, `options`, `reflection`  create a gRPC server; its options; server reflection.
 - `health`                                the standard health service of gRPC.
-- `authentication`, `credential`          the one interceptor that authenticates callers; reads their credentials.
+- `authentication`, `credential`          authenticates callers; reads their credentials.
 - `own_credential`                        how a program authenticates to the other programs.
 - `access/`                               principals, grants and tokens, and their file.
-- `auditing`                              records acts and refusals for the audit log.
-- `open_counts`                           counts what is open, by client.
-- `open_calls`, `open_call_checks`        the callers of open calls; ends calls whose credential has ended.
-- `uninterrupted`                         work that goes on although the call that began it is cancelled.
-- `drain_time`                            when the client of a stream is asked for the next one.
-- `handlers`                              what all interceptors of gRPC servers have in common.
-- `status`                                the gRPC codes of errors that a client can act on.
-- `identity`                              the programs of the system as agents.
+- `auditing`                              records changes and refused calls for the audit log.
+- `open_counts`                           counts open calls or streams, by client.
+- `open_calls`, `open_call_checks`        the open streams and their callers; ends streams whose credential expired.
+- `uninterrupted`                         work that continues even if the call that started it is cancelled.
+- `drain_time`                            when a client is asked to open its next stream.
+- `handlers`                              the base class of all gRPC interceptors.
+- `status`                                maps errors to gRPC status codes.
+- `identity`                              registers the programs of the system as agents.
 - `http_transport`                        how HTTP clients connect.
-- `watermark`, `turns`                    waking readers; long work in short turns.
-- `wakeups`                               how the event loop learns of finished operations of gRPC.
-- `pauses`, `collector`                   pauses of the event loop, and their causes.
-- `whole_file`, `data_files`              files that are replaced as a whole; all files that the programs keep.
-- `backup`, `manifest`                    copies of all state.
+- `watermark`, `turns`                    wake readers of new data; divide long work into short turns.
+- `wakeups`                               how gRPC wakes the event loop.
+- `pauses`, `collector`                   measure pauses of the event loop; keep garbage collection short.
+- `whole_file`, `data_files`              replaces a file as a whole; a list of all files that the programs keep.
+- `backup`, `manifest`                    back up and restore all state.
 - `sinks/`                                how operators are notified.
 - `telemetry/`                            the metrics of a program.
 """

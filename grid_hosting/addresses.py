@@ -37,8 +37,8 @@ def join(host: str, port: int) -> str:
 
 
 def parse_listen(text: str) -> ListenAddress:
-    """Return the parsed `HOST:PORT`, `[IPV6]:PORT` or `:PORT` (every interface). Raises ValueError that explains the
-    mistake."""
+    """Return the parsed `HOST:PORT`, `[IPV6]:PORT` or `:PORT` (every interface). Raises ValueError with a message that
+    explains the mistake."""
     if not text:
         raise ValueError(f"it is empty; write HOST:PORT, for example {EXAMPLE}")
     if "://" in text:
@@ -67,8 +67,8 @@ def parse_listen(text: str) -> ListenAddress:
 
 
 def reachable_here(address: str) -> str:
-    """Return the address that a client on the same machine uses: loopback if the server listens on every interface. A
-    text that is not a listen address is returned unchanged."""
+    """Return the address by which a client on the same machine reaches a server: loopback if the server listens on
+    every interface. A text that is not a listen address is returned unchanged."""
     try:
         parsed = parse_listen(address)
     except ValueError:
@@ -90,13 +90,14 @@ def is_loopback(ip: str) -> bool:
 
 
 def grpc_peer(host: str, port: int) -> str:
-    """Return the address of a connection as gRPC writes it; `host` is an IP address."""
+    """Return the address of a connection in the form that gRPC uses, such as `ipv4:127.0.0.1:5000`. `host` is an IP
+    address."""
     return f"ipv6:[{host}]:{port}" if ":" in host else f"ipv4:{host}:{port}"
 
 
 def ip_of_peer(peer: str) -> IpAddress | None:
-    """Return the IP address of a peer as gRPC writes it; None if it has none. An IPv4 address that was mapped to IPv6
-    counts as IPv4."""
+    """Return the IP address of a gRPC peer, such as `ipv4:127.0.0.1:5000`; None if the peer has no IP address. An IPv4
+    address that is mapped to IPv6 is returned as IPv4."""
     host = unquote(peer.partition(":")[2].rpartition(":")[0]).strip("[]").partition("%")[0]
     try:
         address = ipaddress.ip_address(host)
@@ -106,8 +107,9 @@ def ip_of_peer(peer: str) -> IpAddress | None:
 
 
 def client_block(peer: str) -> str:
-    """Return what one client has of addresses, as far as can be known: its IPv4 address, or the first 64 bits of its
-    IPv6 address, below which it may choose any; the peer without its port if it has no IP address."""
+    """Return the block of addresses that one client is assumed to control: its IPv4 address, or the network with the
+    first 64 bits of its IPv6 address, in which it may choose any address. For a peer without an IP address, return the
+    peer without its port."""
     address = ip_of_peer(peer)
     if address is None:
         return peer.rpartition(":")[0] or peer
@@ -115,10 +117,11 @@ def client_block(peer: str) -> str:
 
 
 def exposure_refusal(what: str, *addresses: str, tls: bool, authentication: bool, insecure: bool) -> str | None:
-    """Return the line that explains why a server does not listen where other machines can reach it; None if it does.
+    """Return one line that explains why a server may not listen on addresses that other machines can reach; None if it
+    may.
 
-    `tls`, `authentication`: whether they are configured; `insecure`: whether the user allows it without them. Tokens in
-    plaintext are never allowed.
+    `tls` and `authentication`: whether they are configured. `insecure`: whether the user allows such addresses without
+    them. Tokens in plaintext are never allowed.
     """
     if (tls and authentication) or (insecure and not authentication):
         return None
@@ -131,13 +134,13 @@ def exposure_refusal(what: str, *addresses: str, tls: bool, authentication: bool
     missing = "callers do not authenticate" if tls else "TLS and authentication are not configured"
     return (
         f"{where} {missing}. Set [security] cert and key, and authentication (tron security enable does that), or "
-        "listen on 127.0.0.1; --insecure-listen allows it without them"
+        "listen on 127.0.0.1; --insecure-listen allows it without authentication"
     )
 
 
 def exposure_warning(what: str, address: str, *, tls: bool = False) -> str:
-    """Return the sentences that warn about a server that other machines can reach, and that does not authenticate its
-    callers. `tls`: whether its connections are encrypted."""
+    """Return a warning about a server that other machines can reach and that does not authenticate its callers. `tls`:
+    whether its connections are encrypted."""
     port = address.rpartition(":")[2]
     if tls:
         return (

@@ -1,7 +1,8 @@
-"""The interceptor that records the acts of operators and administrators, and what callers were refused.
+"""The interceptor that records the acts of operators and administrators, and the calls that were refused, for the audit
+log.
 
-It comes after the authentication. An act is recorded before it is answered, also if its client cancels the call: what
-has begun to change must not be left without a record. Without authentication it does nothing.
+It runs after the authentication. An act is recorded before its call is answered, even if the client cancels the call,
+so that no change is left without a record. Without authentication, the interceptor does nothing.
 """
 
 from __future__ import annotations
@@ -25,26 +26,26 @@ T = TypeVar("T")
 Context = grpc.aio.ServicerContext[Any, Any]
 
 TargetOf = Callable[[Any], str]
-"""Returns the id or name that a request is about."""
+"""A function that returns the id or name that a request is about."""
 
 
 def field_of(path: str) -> TargetOf:
-    """Return what reads a field of a request, such as `service.service_id`, as text."""
+    """Return a function that reads a field of a request, such as `service.service_id`, as text."""
     read = attrgetter(path)
     return lambda request: str(read(request))
 
 
 Find = Callable[[str], Principal | None]
-"""Returns the principal with a name; None if there is none."""
+"""A function that returns the principal with a name; None if there is no such principal."""
 
 NO_TARGETS: Mapping[str, TargetOf] = {}
 
 
 class Trail(Protocol):
-    """Where records go."""
+    """Stores the audit records of a server."""
 
     async def act(self, record: AuditRecord) -> None:
-        """Store a record, and return once it is durable. Raises Draining if it cannot be stored."""
+        """Store the record of an act, and return once it is durable. Raises Draining if it cannot be stored now."""
         ...
 
     def refused(self, record: AuditRecord) -> None:
@@ -52,13 +53,15 @@ class Trail(Protocol):
         ...
 
     async def completed(self, act: Coroutine[Any, Any, T]) -> T:
-        """Return the result of an act and its record, which go on to their end if this call is cancelled."""
+        """Run an act, including the write of its record, and return its result. It runs to its end even if this call is
+        cancelled."""
         ...
 
 
 class Auditing(WrappingInterceptor):
-    """The interceptor of one server. `acts`: the methods by which operators and administrators change something;
-    `targets`: what the requests of other methods are about."""
+    """Records the acts and refusals at one server. `acts` has the methods with which operators and administrators
+    change something; `targets` has further methods whose refusals are recorded with a target. Both map the name of a
+    method to the function that reads the target from its requests."""
 
     def __init__(
         self,
@@ -67,7 +70,7 @@ class Auditing(WrappingInterceptor):
         targets: Mapping[str, TargetOf] = NO_TARGETS,
         find: Find = lambda _: None,
     ) -> None:
-        """`find`: see record_of."""
+        """For `find`, see `record_of`."""
         super().__init__()
         self._find = find
         self._trail = trail
@@ -126,9 +129,10 @@ def record_of(
     named: str = "",
     find: Find = lambda _: None,
 ) -> AuditRecord:
-    """Return a record about the call that runs now. `actor`: the caller if it is not the current principal; `named`:
-    the principal for which it speaks if it is a relay, else that of the metadata. The actor is the named one only if
-    `find` knows it, else the relay: a name that nobody has is only a text."""
+    """Return an audit record about the current call. `actor` is the caller; if it is None, the current principal is.
+    `named` is the name of the principal for which a relay calls; if it is empty, the metadata may have one. That
+    principal becomes the actor of the record only if the caller is a relay and `find` knows the name; otherwise the
+    caller does, because anyone can send an invented name."""
     principal = actor or current_principal()
     names = [named] if named else [_text(value) for name, value in _metadata(context) if name == ON_BEHALF_OF]
     found = find(names[0]) if len(names) == 1 and Role.RELAY in principal.roles else None
@@ -145,7 +149,7 @@ def record_of(
 
 
 def outcome_of(error: TronError) -> str:
-    """Return the reason of an error without its prefix: `PERMISSION_DENIED`."""
+    """Return the reason of an error without its prefix, such as `PERMISSION_DENIED`."""
     return error.reason.removeprefix("ERROR_REASON_")
 
 

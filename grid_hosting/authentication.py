@@ -1,8 +1,8 @@
-"""The one interceptor that authenticates the callers of a gRPC server, and checks their roles.
+"""The interceptor that authenticates the callers of a gRPC server, and checks their roles.
 
-It decides once for each call or stream, before the handler runs: a message on an open stream costs nothing. The
-handlers are wrapped because only they see the certificate; the kind of the handler stays, because a client whose stream
-is refused by a handler of another kind receives no answer.
+It decides once for each call or stream, before the handler runs, so messages on an open stream cost nothing. It wraps
+the handlers because only a handler sees the certificate of the client. A wrapped handler is of the same kind (unary or
+streaming), because a client whose stream is refused by a handler of another kind receives no answer.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from grid_hosting.status import abort
 __all__ = ["ANONYMOUS", "ANY_PRINCIPAL", "Authentication", "Authority", "current_call", "current_principal"]
 
 ANY_PRINCIPAL: frozenset[Role] = frozenset()
-"""In a table of roles: every authenticated caller may call the method."""
+"""The entry in a table of roles for a method that every authenticated caller may call."""
 
 WATCHES_PER_PEER = 4
-"""Health watches that callers without a credential may have open from one address."""
+"""Maximum number of health watches that callers without a credential may have open from one address."""
 
 MOST_WATCHES = 1000
-"""Health watches that all callers without a credential may have open."""
+"""Maximum number of health watches that all callers without a credential may have open together."""
 
 _HEALTH_CHECK, _HEALTH_WATCH = "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"
 _OPEN = frozenset({_HEALTH_CHECK, _HEALTH_WATCH})
@@ -50,8 +50,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class Authentication(WrappingInterceptor):
-    """The interceptor of one server. `roles`: for each method, the roles of which a caller needs one; a method without
-    a row is refused. Health is open, and reflection needs any principal."""
+    """Authenticates the callers of one server, and checks their roles. For each method, `roles` has the roles of which
+    a caller needs at least one; a method that is not in it is refused. Health checks need no credential, and every
+    authenticated caller may use reflection."""
 
     def __init__(
         self,
@@ -61,8 +62,8 @@ class Authentication(WrappingInterceptor):
         refused: Callable[[AuditRecord], None] = lambda _: None,
         longest: timedelta | None = None,
     ) -> None:
-        """`refused` receives each refusal, for the audit log; it must not block. `longest`: how long a stream may last;
-        None: as long as its credential."""
+        """`refused` is called with each refusal, for the audit log; it must not block. `longest` is how long a stream
+        may last; if it is None, only the credential of the caller limits a stream."""
         super().__init__()
         self._authority = authority
         self._refused = refused
@@ -71,12 +72,12 @@ class Authentication(WrappingInterceptor):
         self._watches = OpenCounts()
         self._streams: set[str] = set()
         self._aborting: set[asyncio.Future[Any]] = set()
-        """Ends of calls that wait for their clients, each for a bounded time: see `abort`."""
+        """Calls that are being ended while their clients do not read, each for a bounded time: see `abort`."""
         self.open_calls = OpenCalls(longest=longest)
         """The open streams."""
 
     async def run(self) -> None:
-        """End open streams whose credential ends, is revoked, or has other rights, until cancelled."""
+        """End open streams whose credential expires or is revoked, or whose caller loses rights, until cancelled."""
         await OpenCallChecks(self._authority, self.open_calls).run()
 
     async def _admit(self, method: str, context: Context) -> tuple[Principal, Credential | None]:
@@ -114,7 +115,7 @@ class Authentication(WrappingInterceptor):
             raise self._denied(why, method, context, principal)
         if (forwarded or named) and method in self._streams:
             # A stream is ended with the rights of its own principal, so it must have no others.
-            why = "a relay calls for another principal in single calls only, and not for a stream"
+            why = "a relay may call for another principal in unary calls only, not in streams"
             raise self._denied(why, method, context, principal)
         if forwarded is not None:
             forwarded_by(principal.name)
@@ -131,11 +132,11 @@ class Authentication(WrappingInterceptor):
         return principal, credential
 
     async def _valid(self, credential: Credential, context: Context) -> Principal:
-        """Return the principal of a credential. Raises CredentialExpired if it has ended, as the certificate of an open
-        connection may have."""
+        """Return the principal of a credential. Raises CredentialExpired if it has expired, as the certificate of an
+        open connection may have."""
         principal = await principal_of(self._authority, credential, context.peer())
         if principal.has_ended(datetime.now(UTC)):
-            raise CredentialExpired("the credential of this call has ended")
+            raise CredentialExpired("the credential of this call has expired")
         return principal
 
     def _denied(self, why: str, method: str, context: Context, principal: Principal) -> PermissionDenied:
@@ -148,12 +149,14 @@ class Authentication(WrappingInterceptor):
     def _opened(
         self, method: str, principal: Principal, credential: Credential | None, context: Context
     ) -> Iterator[OpenCall]:
-        """Keep the stream of this task. Raises QuotaExceeded for a health watch too many."""
+        """Register the stream of this task as open. Raises QuotaExceeded if too many health watches are open."""
         host = client_block(context.peer()) if method == _HEALTH_WATCH and principal is ANONYMOUS else ""
         if host and self._watches.of(host) >= WATCHES_PER_PEER:
-            raise QuotaExceeded(f"{WATCHES_PER_PEER} health watches without a credential are open from this address")
+            raise QuotaExceeded(
+                f"{WATCHES_PER_PEER} health watches without a credential are already open from this address"
+            )
         if host and self._watches.total >= MOST_WATCHES:
-            raise QuotaExceeded(f"{MOST_WATCHES} health watches without a credential are open")
+            raise QuotaExceeded(f"{MOST_WATCHES} health watches without a credential are already open")
         counted = self._watches.one(host) if host else nullcontext()
         with counted, self.open_calls.opened(principal, credential, context.peer()) as call:
             yield call

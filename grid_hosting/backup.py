@@ -25,19 +25,20 @@ from grid_hosting.start import absolute, reason
 from grid_hosting.whole_file import write_whole
 
 DEEPEST = 4
-"""Folders below the data directory in which state is looked for."""
+"""How many levels of folders below the data directory are searched for state."""
 
 BUSY = 10.0
 """Seconds to wait for a database that is locked."""
 
 
 class BackupError(Exception):
-    """A backup or restore failed. The text is one line for people, and names the path."""
+    """A backup or restore failed. The message is one line for people, with the path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """The result of a restore: the manifest, and the folder with the previous content."""
+    """The result of a restore: the manifest, and the folder in which the previous content is kept (None if there was
+    none)."""
 
     manifest: Manifest
     kept: Path | None
@@ -72,10 +73,10 @@ def back_up(data_dir: Path, target: Path, version: str) -> Manifest:
 
 
 def restore(source: Path, data_dir: Path, *, replace: bool) -> Restored:
-    """Check a backup, and replace `data_dir` by it. With `replace`, also if `data_dir` is not empty: its content is
-    then kept in a folder beside it.
+    """Check a backup, and replace the content of `data_dir` with it. If `data_dir` is not empty, `replace` must be
+    true; the previous content is then kept in a folder beside it.
 
-    Raises BackupError, also while a program uses `data_dir`; it is then unchanged.
+    Raises BackupError, also if a program is using `data_dir`; the directory is then unchanged.
     """
     source, data_dir = Path(absolute(source)), Path(absolute(data_dir))
     made = check(source)
@@ -85,7 +86,9 @@ def restore(source: Path, data_dir: Path, *, replace: bool) -> Restored:
             _hold(stack, data_dir / path)
         occupied = data_dir.is_dir() and any(path.name not in LOCKS for path in _files_below(data_dir, everything=True))
         if occupied and not replace:
-            raise BackupError(f"{absolute(data_dir)}: is not empty; with --force it is kept beside the restored one")
+            raise BackupError(
+                f"{absolute(data_dir)}: is not empty; use --force to replace it (its content is kept beside it)"
+            )
         if data_dir.exists() and not data_dir.is_dir():
             raise BackupError(f"{data_dir}: is a file, not a directory")
         kept = _name_of_old(data_dir) if occupied else None
@@ -118,8 +121,8 @@ def _undo(kept: Path, data_dir: Path) -> None:
 
 
 def check(source: Path) -> Manifest:
-    """Return the manifest of a backup, after comparing every file with it. Raises BackupError for the first file that
-    differs."""
+    """Compare all files of a backup with its manifest, and return the manifest. Raises BackupError for the first file
+    that differs."""
     path = source / manifest.FILE
     try:
         made = manifest.read(path.read_text(encoding="utf-8"))
@@ -138,9 +141,9 @@ def check(source: Path) -> Manifest:
                 raise BackupError(f"{absolute(copy)}: is missing, but listed in the manifest")
             size = copy.stat().st_size
             if size != entry.size:
-                raise BackupError(f"{absolute(copy)}: is damaged: it has {size} bytes, the manifest says {entry.size}")
+                raise BackupError(f"{absolute(copy)}: is damaged: it has {size} bytes instead of {entry.size}")
             if _checksum(copy) != entry.sha256:
-                raise BackupError(f"{absolute(copy)}: is damaged: its checksum is not the one in the manifest")
+                raise BackupError(f"{absolute(copy)}: is damaged: its checksum does not match the manifest")
         if entry.schema:
             # Of a file that is as it was made, so this is about the backup that was made of a damaged database.
             _check_database(copy)

@@ -1,5 +1,5 @@
-"""Decides whether a server may use a certificate: from the bytes of its files and the current time. Pure: it reads no
-file and no clock."""
+"""Decides whether a server may use a certificate, based on the contents of its files and the current time. Pure: it
+reads no file and no clock."""
 
 from __future__ import annotations
 
@@ -13,39 +13,40 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 WARN_BEFORE = (timedelta(days=3), timedelta(days=14))
-"""How long before the end of a certificate operators are warned, shortest first."""
+"""How long before a certificate expires operators are warned, shortest period first."""
 
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
 
 
 class CertificateError(Exception):
-    """A certificate, a key or a CA bundle cannot be used. The text begins with the setting that named the file."""
+    """A certificate, a key or a CA bundle cannot be used. The message begins with the name of its setting."""
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """The contents of the files of one server, in PEM."""
+    """The contents of the certificate files of one server, in PEM."""
 
     cert: bytes
     """The server's certificate, followed by those of its issuers, without the root."""
     key: bytes
     client_ca: bytes = b""
-    """The CAs whose certificates clients must present; empty if clients need none."""
+    """A CA bundle. Clients must present a certificate that one of its CAs issued; if it is empty, they need none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """Files that passed all checks."""
+    """A server certificate that passed all checks, with the contents of its files."""
 
     material: Material
     not_after: datetime
-    """The end of the certificate, or of an earlier one of its chain, in UTC."""
+    """When the first certificate of the chain expires, in UTC."""
     names: tuple[str, ...] = ()
     """The DNS names for which the certificate is valid, in lower case."""
 
 
 def check(material: Material, now: datetime) -> Certificate:
-    """Return the checked certificate. Raises CertificateError. `now`: with its time zone."""
+    """Check the certificate files of a server, and return the certificate. Raises CertificateError. `now` must have a
+    time zone."""
     chain = _parse("cert", material.cert)
     for number, (each, issuer) in enumerate(pairwise(chain), start=1):
         _check_issued(each, issuer, number)
@@ -63,8 +64,8 @@ def check_authorities(setting: str, bundle: bytes) -> None:
 
 
 def warning_due(not_after: datetime, now: datetime) -> timedelta | None:
-    """Return the shortest period of WARN_BEFORE within which a certificate ends; None while it ends later. Zero: it has
-    ended."""
+    """Return the shortest period of WARN_BEFORE within which a certificate expires. Return None if it expires later,
+    and zero if it has already expired."""
     left = not_after - now
     if left <= timedelta(0):
         return timedelta(0)
@@ -108,7 +109,7 @@ def _check_key(text: bytes, certified: PublicKeyTypes) -> None:
 def _check_time(certificate: x509.Certificate, now: datetime) -> None:
     if now < (begin := certificate.not_valid_before_utc):
         raise CertificateError(
-            f"cert: {_name(certificate)} is not valid before {begin.isoformat()}, and it is {_shown(now)}; "
+            f"cert: {_name(certificate)} is not valid before {begin.isoformat()}, but it is now {_shown(now)}; "
             "check the clock of this machine"
         )
     if now >= (end := certificate.not_valid_after_utc):

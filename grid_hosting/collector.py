@@ -1,16 +1,17 @@
-"""Bounds the pauses of Python's garbage collector, however large the fleet is.
+"""Limits the pauses of Python's garbage collector, however large the fleet is.
 
-A full collection visits every container that is alive: about 90 for each stream, so 0.4 to 1.2 s at 20,000 agents,
-again and again while a fleet attaches. Here it visits only what was made since the last one: what survives a full
-collection is moved out of its sight (`gc.freeze`).
+A full collection visits every live container: about 90 for each stream, so it takes 0.4 to 1.2 s at 20,000 agents,
+again and again while a fleet attaches. With this module, a full collection visits only objects that were created since
+the last one, because the objects that survive it are excluded from later collections (`gc.freeze`).
 
-Young collections can be as long: Python counts containers made less containers freed, so where each beat frees what
-the one before had made, it waits while hundreds of thousands gather. Here `step` collects by the clock.
+Young collections can take as long. Python starts one when the number of created containers minus the number of freed
+ones reaches a threshold. If each heartbeat frees what the previous one created, that takes long, and hundreds of
+thousands of objects accumulate before. So `step` collects at regular intervals instead.
 
 Reference counts free nearly all memory of a server, frozen or not; only cycles need the collector. Measured: a call or
-stream that ends leaves 5 objects of grpc in a cycle and none of ours (a test holds that), a call that is refused 44. So
-the cycles of calls that are under way at a freeze can stay behind. They are counted, and if they may be too much, one
-collection visits everything; nothing else can bound that memory.
+stream that ends leaves 5 objects of grpc in a cycle and none of ours (a test checks that); a call that is refused
+leaves 44. So the cycles of calls that are running during a freeze can stay in memory. They are counted, and when they
+may have become too many, one collection visits everything; nothing else can limit that memory.
 """
 
 from __future__ import annotations
@@ -21,28 +22,30 @@ import time
 from grid_hosting.pauses import PAUSES, Moment, Pauses
 
 THRESHOLDS = (5_000, 5, 2)
-"""In a burst, a full collection comes after about 5,000 x 6 x 3 new containers: it visits these and FREEZE_AT."""
+"""The thresholds for `gc.set_threshold`. In a burst, a full collection runs after about 5,000 x 6 x 3 new containers;
+it visits these and at most FREEZE_AT older ones."""
 
 FREEZE_AT = 2_000
-"""Survivors of a full collection that are still visited by the next one: about 1 ms. In a burst there are many full
-collections, so what each visits again is most of their cost."""
+"""Maximum number of survivors of a full collection that the next one visits again, which takes about 1 ms; more
+survivors are frozen. A burst has many full collections, and most of their cost is to visit survivors again."""
 
 MIDDLE_AFTER = 0.003
-"""Seconds of young collections after which the middle generation is collected: what they visited comes again."""
+"""Seconds spent in young collections after which the middle generation, which has their survivors, is collected."""
 
 FULL_AFTER = 0.006
-"""Seconds of middle collections after which all is collected that is not frozen."""
+"""Seconds spent in middle collections after which everything is collected that is not frozen."""
 
 LEFT_BEHIND = 10_000
-"""Calls under way at freezes after which one collection visits everything: their cycles may be 40 MB."""
+"""Number of calls that were running during freezes after which one collection visits everything. Their cycles may take
+40 MB."""
 
 
 class Collector:
-    """Keeps the pauses of the garbage collector short, from `install` on."""
+    """Keeps the pauses of the garbage collector short after `install` was called."""
 
     def __init__(self, pauses: Pauses = PAUSES) -> None:
         self.calls = 0
-        """Calls that are under way now."""
+        """The number of calls that are being handled now."""
         self._pauses = pauses
         self._began = Moment.now()
         self._young = self._middle = 0.0
@@ -61,7 +64,7 @@ class Collector:
         gc.unfreeze()
 
     def step(self) -> None:
-        """Collect young objects, and older ones when that is due. Call this many times a second."""
+        """Collect young objects, and older ones when that is due. The event loop must call this many times a second."""
         if self._left_behind >= LEFT_BEHIND:
             self._left_behind = 0
             gc.unfreeze()
@@ -86,10 +89,10 @@ class Collector:
 
 
 def _freeze_all() -> None:
-    """Collect, freeze what survives, and collect again, when nothing is left to visit.
+    """Collect, freeze the survivors, and collect again, when nothing is left to visit.
 
-    Python puts a full collection off until a quarter of the survivors of the last one were added. The second collection
-    sets that number to zero; without it the next would wait for a quarter of all objects that are frozen.
+    Python delays a full collection until a quarter of the survivors of the last one were added. The second collection
+    sets the number of survivors to zero; without it, the next one would wait for a quarter of all frozen objects.
     """
     gc.collect()
     gc.freeze()
@@ -103,4 +106,4 @@ def _timed(generation: int) -> float:
 
 
 COLLECTOR = Collector()
-"""That of this process."""
+"""The collector of this process."""

@@ -1,7 +1,7 @@
 """Reads the credential of a call: a bearer token, or the identity of a client certificate that TLS has verified. Pure.
 
-Only `peer_spiffe_id` is an identity: the other names of a certificate mix URIs with DNS names, mail addresses and the
-common name, so a DNS name could read like the URI of an administrator.
+A URI is read only from the property `peer_spiffe_id` that gRPC reports. Another property mixes URIs with DNS names,
+mail addresses and the common name, so a DNS name in it could look like the URI of an administrator.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from grid_model.access import CALLER_TOKEN, ON_BEHALF_OF
 from grid_model.errors import Unauthenticated
 
 MOST_BYTES = 8192
-"""Bytes of a token."""
+"""Maximum size of a token in bytes."""
 
 _HEADER = "authorization"
 _SCHEME = "bearer "
@@ -25,43 +25,44 @@ _SCHEME = "bearer "
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What authenticates a caller: exactly one of `token`, `spiffe_id`, `common_name` and `principal` is not empty. For
-    a certificate that only admits its holder to the port, all of them are empty."""
+    """The credential of a call: exactly one of `token`, `spiffe_id`, `common_name` and `principal` is set. All of them
+    are empty for a certificate that admits its holder to the port but does not identify a principal."""
 
     token: str = field(default="", repr=False)
     spiffe_id: str = ""
     common_name: str = ""
     principal: str = ""
-    """The name of a principal for which a relay speaks; no caller sends it."""
+    """The name of a principal for which a relay calls. A caller cannot send it as a credential."""
     not_after: datetime | None = None
-    """The end of the certificate, in UTC; None for a token."""
+    """When the certificate expires, in UTC; None for a token."""
     serial: str = ""
-    """The serial number of the certificate with which the connection was made, in hexadecimal; empty without one. It
-    may be refused whatever else authenticates the caller."""
+    """The serial number of the client certificate of the connection, in hexadecimal; empty if there is none. The
+    certificate may be refused even if the caller authenticates with a token."""
 
     @property
     def identifies(self) -> bool:
-        """Whether it says who calls."""
+        """Whether the credential identifies a caller."""
         return bool(self.token or self.spiffe_id or self.common_name or self.principal)
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateRules:
-    """Which client certificates are credentials."""
+    """Rules for which client certificates are accepted as credentials."""
 
     trust_domains: frozenset[str] = frozenset()
-    """A SPIFFE URI counts if it is in one of these."""
+    """A SPIFFE URI is accepted if it is in one of these SPIFFE trust domains."""
     accept_common_name: bool = False
-    """Whether the common name of a certificate without any URI counts."""
+    """Whether the common name of a certificate without any URI is accepted."""
 
 
 def read_credential(
     metadata: Iterable[tuple[str, str | bytes]], tls: Mapping[str, Sequence[bytes]], rules: CertificateRules
 ) -> Credential | None:
-    """Return the credential of a call; None if it has none, not even a certificate that only admits to the port. `tls`:
-    the authentication context of gRPC.
+    """Return the credential of a call; None if the call has neither a token nor a client certificate. `tls` is the
+    authentication context of gRPC.
 
-    Raises Unauthenticated for two credentials, two `authorization` values, and one that is not a bearer token.
+    Raises Unauthenticated if the call has two credentials or two `authorization` values, or a value that is not a
+    bearer token.
     """
     headers = [value for name, value in metadata if name.lower() == _HEADER]
     certificate = _of_certificate(tls, rules)
@@ -77,8 +78,8 @@ def read_credential(
 
 
 def bearer_credential(headers: Sequence[str | bytes]) -> Credential | None:
-    """Return the credential in the values of the `authorization` headers of a call; None if it has none. Raises
-    Unauthenticated for two values, and for one that is not a bearer token."""
+    """Return the credential in the `authorization` headers of a call; None if there are no such headers. Raises
+    Unauthenticated if there are two, or if the value is not a bearer token."""
     if not headers:
         return None
     if len(headers) > 1:
@@ -87,8 +88,9 @@ def bearer_credential(headers: Sequence[str | bytes]) -> Credential | None:
 
 
 def read_forwarded(metadata: Sequence[tuple[str, str | bytes]]) -> Credential | None:
-    """Return the credential that a relay forwards; None if it forwards none. Raises Unauthenticated for two of them,
-    for one that has not the form of a token, and if a principal is named too."""
+    """Return the credential of a caller that a relay forwards in the metadata; None if it forwards none. Raises
+    Unauthenticated if there are two, if the value does not have the form of a token, or if the metadata also has the
+    name of a principal."""
     names = [name for name, _ in metadata if name in (CALLER_TOKEN, ON_BEHALF_OF)]
     if CALLER_TOKEN not in names:
         return None
@@ -100,7 +102,8 @@ def read_forwarded(metadata: Sequence[tuple[str, str | bytes]]) -> Credential | 
 
 
 def bearer_token(header: str | bytes) -> str:
-    """Return the token in the value of an `authorization` header. Raises Unauthenticated if it has another form."""
+    """Return the token in the value of an `authorization` header. Raises Unauthenticated if the value is not a bearer
+    token."""
     text = header.decode("ascii", "replace") if isinstance(header, bytes) else header
     token = text[len(_SCHEME) :]
     printable = token.isascii() and token.isprintable() and " " not in token
@@ -110,13 +113,13 @@ def bearer_token(header: str | bytes) -> str:
 
 
 def principal_of_spiffe(spiffe_id: str) -> str:
-    """Return the name of the principal: `spiffe:tron/worker-1` for `spiffe://tron/worker-1`."""
+    """Return the name of the principal with a SPIFFE id: `spiffe:tron/worker-1` for `spiffe://tron/worker-1`."""
     return "spiffe:" + spiffe_id.removeprefix("spiffe://")
 
 
 def principal_of_certificate(pem: bytes, rules: CertificateRules) -> str:
-    """Return the principal that a client certificate authenticates, which is the first one of a PEM file; empty if it
-    authenticates none. Raises ValueError for a file without certificates."""
+    """Return the name of the principal that the first certificate of a PEM file authenticates as a client; empty if it
+    authenticates none. Raises ValueError if the file has no certificate."""
     certificate = x509.load_pem_x509_certificates(pem)[0]
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -137,7 +140,7 @@ def principal_of_certificate(pem: bytes, rules: CertificateRules) -> str:
 
 @lru_cache(maxsize=1024)
 def serial_of(der: bytes | None) -> str:
-    """Return the serial number of a verified certificate, in hexadecimal; empty without one."""
+    """Return the serial number of a verified certificate in DER, in hexadecimal; empty if there is no certificate."""
     return f"{x509.load_der_x509_certificate(der).serial_number:x}" if der else ""
 
 

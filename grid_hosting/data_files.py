@@ -1,4 +1,4 @@
-"""Lists every file that the programs keep below a data directory, and how a backup copies each. Pure.
+"""A list of all files that the programs keep below a data directory, and how a backup copies each of them. Pure.
 
 docs/operations.md has the same table for people; a test compares both with the files that a running system writes.
 """
@@ -12,12 +12,12 @@ from pathlib import PurePath
 
 
 class Order(IntEnum):
-    """When a backup copies a file. A live backup copies files one after the other, so data that one program passes to
-    another must be in the copy of the giving program, or in that of the receiving one.
+    """The order in which a backup copies files. A live backup copies files one after the other, so data that one
+    program passes to another must be in the copy of the sender's file or in the copy of the receiver's file.
 
-    The gateway's position is copied first: lines that are written to the alert files afterwards are written again, and
-    not left out. The registry is copied before the queues of the operator sinks: a notice that the registry no longer
-    holds was in a queue before, so it is in the copy of the queue, or was delivered.
+    The gateway's position is copied first: after a restore, lines that were written to the alert files later are
+    written again, and none is missing. The registry is copied before the queues of the operator sinks: a notice that
+    the registry no longer has was put into a queue before, so it is in the copy of the queue, or was delivered.
     """
 
     POSITION = 1
@@ -32,7 +32,7 @@ class Kind(IntEnum):
     """How a backup copies a file."""
 
     DATABASE = 1
-    """A file that is copied by SQLite's online backup, as of one moment, while its program runs."""
+    """An SQLite database. SQLite's online backup copies its state at one moment while its program runs."""
     WHOLE = 2
     """A file that its program replaces as a whole."""
     LINES = 3
@@ -41,13 +41,13 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """One file of state: its name (a pattern), and how and when it is copied."""
+    """One kind of state file: its name (a pattern), and how and when it is copied."""
 
     name: str
     kind: Kind
     order: Order
     schema: int = 0
-    """The version of the database that this installation knows."""
+    """The newest schema version of the database that this installation supports; 0 for other files."""
 
 
 REGISTRY = DataFile("registry.db", Kind.DATABASE, Order.REGISTRY, schema=5)
@@ -59,23 +59,23 @@ STATE = (
     DataFile("policy.json", Kind.WHOLE, Order.POLICY),
     DataFile("access.db", Kind.DATABASE, Order.ACCESS, schema=2),
 )
-"""What must be kept. Everything else can be made again, or is a copy that was set aside."""
+"""The files that a backup must have. All other files can be created again, or are copies that were set aside."""
 
 TOKENS = "*.token"
-"""Credentials of the programs, and of an administrator. They are made again, and never copied."""
+"""Files with the tokens of the programs and of an administrator. They are created again, and never copied."""
 
 LOCKS = ("tron-up.lock", "registry.lock", "operator-queue.lock")
-"""Held by the program that uses the folder, for as long as it lives."""
+"""Lock files. The program that uses the folder holds the lock as long as it runs."""
 
 PASSING = ("*-wal", "*-shm", "*-journal")
-"""Part of the database beside them; of no use without it, and never copied."""
+"""Temporary files of the SQLite database beside them. They are useless without it, and never copied."""
 
 RESTORED = "registry.restored"
-"""Put beside a restored registry.db: at its next start the registry begins a new history; see its store."""
+"""A file that a restore puts beside registry.db. At its next start, the registry begins a new epoch; see its store."""
 
 
 def state_file(path: PurePath) -> DataFile | None:
-    """Return the kind of a file of state, by its name; None for any other file."""
+    """Return the entry of STATE for a file with this name; None if it is not a state file."""
     return next((each for each in STATE if fnmatchcase(path.name, each.name)), None)
 
 

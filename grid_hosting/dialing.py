@@ -1,5 +1,5 @@
-"""The addresses of other servers in settings: an invalid address stops the start with one line that names the
-setting."""
+"""The type of settings that are the address of another server. An invalid address stops the start with one line that
+names the setting."""
 
 from __future__ import annotations
 
@@ -19,4 +19,4 @@ def _checked(text: str, info: ValidationInfo) -> str:
 
 
 Dial = Annotated[str, AfterValidator(_checked)]
-"""`host:port`, or a target of gRPC such as `unix:/path`."""
+"""A setting that is the address of a server: `host:port`, or a gRPC target such as `unix:/path`."""

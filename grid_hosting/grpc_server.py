@@ -17,7 +17,7 @@ from grid_hosting.status import ErrorInterceptor
 
 @dataclass(frozen=True, slots=True)
 class BoundServer:
-    """A server that is bound but not started, and its address with the real port."""
+    """A gRPC server with a bound port, not yet started, and its address with the actual port."""
 
     server: grpc.aio.Server
     address: str

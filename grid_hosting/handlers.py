@@ -1,4 +1,4 @@
-"""Wraps the handlers of a gRPC server: what the interceptors of all servers have in common."""
+"""The base class of all interceptors of gRPC servers, which wrap the handlers of the methods."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class WrappingInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps the handler of each method once; a handler that another interceptor provides for one call is wrapped for
-    that call."""
+    """Wraps the handler of each method once. If another interceptor provides a handler of its own for one call, that
+    handler is wrapped for the call."""
 
     def __init__(self) -> None:
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
-        """The handler of each method that came last, and what it is wrapped in."""
+        """The last handler of each method, and the handler that wraps it."""
 
     async def intercept_service(
         self,
@@ -41,7 +41,8 @@ class WrappingInterceptor(grpc.aio.ServerInterceptor):
 
 
 def kind_of(handler: Any) -> tuple[Any, Callable[..., Handler]]:
-    """Return the function of a handler, and the maker of handlers of the same kind."""
+    """Return the function of a handler, and the function of gRPC that creates handlers of the same kind (unary or
+    streaming)."""
     match bool(handler.request_streaming), bool(handler.response_streaming):
         case False, False:
             return handler.unary_unary, grpc.unary_unary_rpc_method_handler

@@ -1,7 +1,7 @@
 """The gRPC service grpc.health.v1, with which probes ask a server for its health.
 
-Each watch reads the state and waits on its own: the servicer of the library writes to its watchers under one lock, so
-that one client that does not read delays all others, and the end of the program.
+Each watch reads the state and waits independently of all others. The servicer of the grpc library writes to all
+watchers under one lock, so one client that does not read would delay the others, and the end of the program.
 """
 
 from __future__ import annotations
@@ -18,31 +18,32 @@ from grid_hosting.watermark import Watermark
 Context = grpc.aio.ServicerContext[Any, Any]
 Status = health_pb2.HealthCheckResponse
 StatusOf = Callable[[str], int | None]
-"""Returns the health of a name; None if nothing has this name."""
+"""A function that returns the health of the service with a name; None if nothing has this name."""
 
 MAX_WATCHES = 5000
 
 
 class HealthState(Protocol):
-    """What a server knows about health."""
+    """Reports the health of a server and of its services."""
 
     @property
     def changes(self) -> Watermark:
-        """Rises when any health may have changed."""
+        """A number that grows when any health may have changed."""
         ...
 
     @property
     def draining(self) -> bool:
-        """True once the server stops; `changes` was woken after that."""
+        """Whether the server is shutting down. Readers that wait for `changes` are woken after this becomes true."""
         ...
 
     def seen_by(self, context: Context) -> StatusOf:
-        """Return what the caller of the handler that runs now may know."""
+        """Return a function that gives the health of the services that the current caller may read."""
         ...
 
 
 class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
-    """Answers from the state of the server; keeps no copy that could become stale."""
+    """The health service. It answers from the current state of the server, and keeps no copy that could become
+    stale."""
 
     def __init__(self, state: HealthState) -> None:
         self._state = state
@@ -50,7 +51,8 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         """The number of open watches."""
 
     async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> health_pb2.HealthCheckResponse:
-        """Return the current health; NOT_FOUND for an unknown name, and for a service that the caller may not read."""
+        """Return the current health of a service. The answer is NOT_FOUND if the name is unknown, or if the caller may
+        not read the service."""
         status = self._state.seen_by(context)(request.service)
         if status is None:
             raise ServiceNotFound(f"no gRPC service and no registered service has the id {request.service!r}")
@@ -59,10 +61,10 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
     async def Watch(
         self, request: health_pb2.HealthCheckRequest, context: Context
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
-        """Yield the health now, and at each change; SERVICE_UNKNOWN for a name that is not registered (yet). A slow
-        reader misses what was between two reads."""
+        """Yield the health of a service now, and again at each change; SERVICE_UNKNOWN as long as the name is not
+        registered. A slow reader misses changes that happen between two reads."""
         if self.watches >= MAX_WATCHES:
-            raise QuotaExceeded(f"{MAX_WATCHES} probes watch; no more are allowed")
+            raise QuotaExceeded(f"{MAX_WATCHES} health watches are open; no more are allowed")
         state = self._state
         status_of = state.seen_by(context)
         self.watches += 1
@@ -77,7 +79,7 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
                     last = status
                     yield Status(status=status)
                 if state.draining:
-                    raise Draining("the server is going away")
+                    raise Draining("the server is shutting down")
                 await state.changes.beyond(seen)
         finally:
             self.watches -= 1

@@ -1,7 +1,7 @@
 """Decides for which host names an HTTP port answers. Pure: no name is resolved.
 
-The author of a web page can give the name of the page the address of this machine (DNS rebinding). A browser then takes
-the page and this port for one site; only the name in `Host` shows the difference.
+The author of a web page can let the host name of the page resolve to the address of this machine (DNS rebinding). A
+browser then treats the page and this port as one site; only the name in the `Host` header shows the difference.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NAME = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """The host and the port of an address on the web."""
+    """The host and the port of a URL."""
 
     host: str
     """A name in lower case without a dot at its end, or an IP address in its usual form, without brackets."""
@@ -39,14 +39,14 @@ def parse_authority(text: str) -> Authority:
 
 
 def check_host_name(text: str) -> str:
-    """Return a host name or an IP address of the setting `http_hosts` as `HostNames` compares it. Raises ValueError
-    that explains the mistake."""
+    """Return an entry of the setting `http_hosts`, a host name or an IP address, in the form that `HostNames` compares.
+    Raises ValueError with a message that explains the mistake."""
     host = text.strip().lower()
     if (address := usual_address(host.removeprefix("[").removesuffix("]"))) is not None:
         return address
     host = host.removesuffix(".")
     if host == "*":
-        raise ValueError("'*' would admit every page that gives its name the address of this machine; list the names")
+        raise ValueError("'*' would admit every web page whose host name resolves to this machine; list the names")
     if not _NAME.fullmatch(host):
         raise ValueError(
             f"{text!r} is not a host name; write a name or an IP address without scheme and port, or *.NAME"
@@ -55,20 +55,21 @@ def check_host_name(text: str) -> str:
 
 
 class HostNames:
-    """The names for which one port answers: those of loopback, its own, and those that are configured."""
+    """The host names for which one HTTP port answers: those of loopback, those that are configured, and those in its
+    certificate."""
 
     def __init__(
         self, names: Iterable[str], *, any_address: bool, certified: Callable[[], Iterable[str]] = tuple
     ) -> None:
-        """`names`: as `check_host_name` returns them. `any_address`: every IP address is admitted, because other
-        machines can reach the port, perhaps by another address; only names can be rebound. `certified`: returns the
-        names in the current certificate of the port."""
+        """`names` are in the form that `check_host_name` returns. If `any_address` is true, every IP address is
+        admitted, because other machines can reach the port, perhaps by another address, and only names can be rebound.
+        `certified` returns the names in the current certificate of the port."""
         self._names = frozenset(names)
         self._any_address = any_address
         self._certified = certified
 
     def admits(self, host: str) -> bool:
-        """Whether the port answers for a host, as `parse_authority` returns it."""
+        """Return whether the port answers for a host. The host must be in the form that `parse_authority` returns."""
         if host == "localhost" or is_loopback(host):
             return True
         if usual_address(host) is not None:
@@ -81,7 +82,7 @@ def _named(host: str, names: Iterable[str]) -> bool:
 
 
 def usual_address(text: str) -> str | None:
-    """Return an IP address in its usual form; None for what is none."""
+    """Return an IP address in its usual form; None if the text is not an IP address."""
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:

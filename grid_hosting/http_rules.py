@@ -1,8 +1,8 @@
 """The rules for every request on every HTTP port, in every mode. Pure.
 
-- `Host` must be a name of the port, so that a page whose name was rebound to this machine gets no answer.
-- Only pages of the port's own origin, and of origins that are listed, may act: change something, or open a stream.
-  Programs send none of the headers by which browsers say what a page is, and the rule does not concern them.
+- The `Host` header must have a name of the port, so that a page whose name was rebound to this machine gets no answer.
+- A web page may act (change something, or open a stream) only if it has the port's own origin or a listed one.
+  Programs that are not browsers do not send the headers that identify a page, so this rule does not concern them.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ READ = frozenset({HOST, ORIGIN, SITE, FORWARDED_HOST, FORWARDED_PROTO, FORWARDED
 """The headers that the rules read."""
 
 OWN = frozenset({b"same-origin", b"none"})
-"""What Sec-Fetch-Site says of a page of this address, and of a person (an address that was typed, a bookmark). Another
-port of the same machine is `same-site`, and another site."""
+"""The values of Sec-Fetch-Site for requests by a page of this address, and by a person (a typed address, a bookmark). A
+page of another port of this machine has `same-site`, which does not count as this address."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Requests with any other method change something."""
+"""The methods that change nothing. A request with any other method changes something."""
 
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
-"""The headers of every answer that does not set its own."""
+"""The headers of every answer, unless the answer sets them itself."""
 
 _PORTS = {"http": "80", "ws": "80", "https": "443", "wss": "443"}
 _MOST_REMEMBERED = 256
@@ -47,13 +47,13 @@ certificate no longer has stays admitted until the restart."""
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a request is not served."""
+    """The reason why an HTTP request is not served."""
 
     status: int
     reason: str
-    """A constant for programs."""
+    """The reason as a constant, for programs."""
     detail: str
-    """A sentence for people. It names the setting that allows the request, if there is one."""
+    """The reason as a sentence, for people. It gives the setting that allows the request, if there is one."""
 
 
 MISSING = Refusal(400, "HOST_MISSING", "the request has no Host header, which HTTP/1.1 requires")
@@ -68,7 +68,7 @@ FOREIGN = Refusal(
 
 
 class HttpRules:
-    """The rules of one port."""
+    """The rules for the requests of one HTTP port."""
 
     def __init__(
         self,
@@ -79,10 +79,10 @@ class HttpRules:
         same_host: bool = False,
         origins: Iterable[str] = (),
     ) -> None:
-        """`tls`: the port speaks TLS. `trusted_proxies`: the networks of reverse proxies whose X-Forwarded-Host and
-        X-Forwarded-Proto are believed, and X-Forwarded-For for records. `same_host`: pages of other ports of the same
-        host may act too, because the legacy contract of the port says so. `origins`: further origins whose pages may
-        act."""
+        """`tls`: whether the port uses TLS. `trusted_proxies`: networks of reverse proxies whose X-Forwarded-Host and
+        X-Forwarded-Proto are trusted, and whose X-Forwarded-For is used in records. `same_host`: whether pages of other
+        ports of the same host may act too, as the legacy contract of the port requires. `origins`: further origins
+        whose pages may act."""
         self._hosts = hosts
         self._tls = tls
         self._trusted = tuple(trusted_proxies)
@@ -91,8 +91,8 @@ class HttpRules:
         self._remembered: dict[bytes, Authority] = {}
 
     def refuse(self, asked: Asked, *, client: str = "", version: str = "1.1", acts: bool = False) -> Refusal | None:
-        """Return why a request is refused; None if it is served. `client`: the IP address of the connection; `version`:
-        that of HTTP; `acts`: the request changes something, or opens a stream."""
+        """Return why a request is refused; None if it is served. `client` is the IP address of the connection;
+        `version` is the version of HTTP; `acts` is true if the request changes something or opens a stream."""
         host = self._requested_host(asked, client, version)
         if isinstance(host, Refusal):
             return host
@@ -109,8 +109,8 @@ class HttpRules:
         return self._tls
 
     def reported_client(self, asked: Asked, client: str) -> str:
-        """Return the IP address of the client, for records and limits: that of the connection, or the one that trusted
-        proxies report."""
+        """Return the IP address of the client, for records and limits: the address of the connection, or the address
+        that a trusted proxy reports."""
         if not self.is_trusted_proxy(client):
             return client
         chain = [each.strip() for each in b",".join(asked.get(FORWARDED_FOR, ())).decode("latin-1").split(",")]
@@ -123,8 +123,8 @@ class HttpRules:
         return client
 
     def is_own_page(self, asked: Asked, client: str) -> bool:
-        """Return whether a request, which `refuse` has admitted, is shown to come from a page of the port's own origin:
-        by Sec-Fetch-Site, or by Origin if a browser does not send it."""
+        """Return whether the headers of a request prove that it comes from a page of the port's own origin:
+        Sec-Fetch-Site, or Origin if the browser does not send that. `refuse` must have admitted the request."""
         origins, sites = asked.get(ORIGIN, ()), asked.get(SITE, ())
         if sites:
             return set(sites) == {b"same-origin"}
@@ -134,8 +134,8 @@ class HttpRules:
         return _is_origin_of(origins[0], host, tls=self.is_tls(asked, client))
 
     def requested_origin(self, asked: Asked, client: str) -> str:
-        """Return the origin of this port, as the client of a request that `refuse` has admitted knows it. Empty without
-        a Host header."""
+        """Return the origin of this port as its client sees it, such as `https://HOST`; empty if the request has no
+        Host header. `refuse` must have admitted the request."""
         host = self._requested_host(asked, client, "1.0")
         if host is None or isinstance(host, Refusal):
             return ""
@@ -143,7 +143,7 @@ class HttpRules:
 
     @staticmethod
     def is_of_page(asked: Asked) -> bool:
-        """Return whether a request has a header by which browsers say what a page is."""
+        """Return whether a request has one of the headers with which browsers identify the page that sends it."""
         return ORIGIN in asked or SITE in asked
 
     def _requested_host(self, asked: Asked, client: str, version: str) -> Authority | Refusal | None:
@@ -188,7 +188,7 @@ class HttpRules:
         return authority
 
     def is_trusted_proxy(self, client: str) -> bool:
-        """Return whether a connection comes from a reverse proxy whose headers are believed."""
+        """Return whether a connection comes from a reverse proxy whose headers are trusted."""
         return bool(self._trusted) and in_networks(client, self._trusted)
 
     def _is_foreign(self, asked: Asked, host: Authority | None, *, tls: bool) -> bool:
@@ -208,7 +208,7 @@ class HttpRules:
 
 
 def in_networks(client: str, networks: Iterable[Network]) -> bool:
-    """Return whether the IP address of a connection is in one of the networks; False for what is no IP address."""
+    """Return whether the IP address of a connection is in one of the networks; False if it is not an IP address."""
     try:
         address = ipaddress.ip_address(client.partition("%")[0])
     except ValueError:
@@ -218,8 +218,8 @@ def in_networks(client: str, networks: Iterable[Network]) -> bool:
 
 
 def parse_origin(text: str) -> str:
-    """Return an origin as browsers send it: `https://HOST`, with its port unless that is the usual one. Raises
-    ValueError that explains the mistake."""
+    """Return an origin as browsers send it: `https://HOST`, with the port unless it is the default port. Raises
+    ValueError with a message that explains the mistake."""
     parts = urlsplit(text.strip())
     try:
         page = parse_authority(parts.netloc)
@@ -237,7 +237,8 @@ def _origin(scheme: str, page: Authority) -> str:
 
 
 def parse_network(text: str) -> Network:
-    """Return a parsed IP address or network. Raises ValueError that explains the mistake."""
+    """Return the network with this text; an IP address is a network of one address. Raises ValueError with a message
+    that explains the mistake."""
     try:
         return ipaddress.ip_network(text.strip())
     except ValueError:

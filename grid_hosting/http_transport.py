@@ -1,5 +1,5 @@
-"""Connects every HTTP client of the programs through the proxy of the environment, but never for addresses of this
-machine."""
+"""Connects all HTTP clients of the programs through the proxy that environment variables set, except to addresses of
+this machine."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ import httpx2
 from tron_client.proxy import Proxy, http_proxy
 
 MOST_PROXIES = 8
-"""Proxies whose connections are kept; the environment names one or two. Overflow rule: all are closed and made anew."""
+"""Maximum number of proxies whose connections are kept; the environment sets one or two. Overflow rule: all connections
+are closed, and opened again when they are needed."""
 
 
 class ProxyTransport(httpx2.AsyncBaseTransport):
-    """Sends each request directly or through its proxy, as `tron_client.proxy` decides; errors name the proxy."""
+    """Sends each request directly or through a proxy, as `tron_client.proxy` decides. The messages of errors include
+    the proxy."""
 
     def __init__(self, trust: ssl.SSLContext | None = None) -> None:
-        """`trust`: how certificates are verified; None: by the public CAs."""
+        """`trust` verifies the certificates of servers; if it is None, the public CAs are trusted."""
         self._verify: ssl.SSLContext | bool = True if trust is None else trust
         self._direct = httpx2.AsyncHTTPTransport(verify=self._verify)
         self._by_proxy: dict[str, httpx2.AsyncHTTPTransport] = {}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Return the response. Raises httpx2.TransportError, whose text names the proxy that was used."""
+        """Send a request, and return the response. Raises httpx2.TransportError, whose message includes the proxy if
+        one was used."""
         proxy = http_proxy(str(request.url), os.environ)
         if proxy is None:
             return await self._direct.handle_async_request(request)
@@ -53,7 +56,8 @@ class ProxyTransport(httpx2.AsyncBaseTransport):
 
 
 def spare_loopback(environ: MutableMapping[str, str]) -> None:
-    """Add this machine to `no_proxy`, for a library that reads only the environment (Apprise, through requests)."""
+    """Add the addresses of this machine to the variable `no_proxy`, for a library that reads only the environment
+    (Apprise, through requests)."""
     found = next((name for name in ("no_proxy", "NO_PROXY") if name in environ), "no_proxy")
     given = environ.get(found, "")
     entries = [each.strip() for each in given.split(",") if each.strip()]

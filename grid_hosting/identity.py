@@ -9,7 +9,7 @@ from tron_client.agent import Agent
 from tron_client.endpoint import Endpoint
 
 BEAT_EVERY = 5.0
-"""Seconds between beats of our own programs."""
+"""Seconds between two heartbeats of each of our own programs."""
 
 
 def own_agent(
@@ -33,7 +33,7 @@ def own_agent(
 
 
 async def end_own_agent(agent: Agent, *, leaves: bool) -> None:
-    """End the agent of a program: with a goodbye if the program `leaves` on purpose, so that nobody is alerted; else as
-    a crash would. Returns within a few seconds, even if the registry does not answer."""
+    """End the agent of a program. If the program `leaves` on purpose, send a goodbye, so that nobody is alerted;
+    otherwise end as a crash would. Returns within a few seconds, even if the registry does not answer."""
     end = agent.stop if leaves else agent.abandon
     await asyncio.get_running_loop().run_in_executor(None, end)

@@ -1,5 +1,5 @@
-"""Requests to the issuers of tokens: over TLS, bounded in time and size, and without redirects, which could lead
-elsewhere."""
+"""Sends requests to token issuers: over TLS, with limits for time and size, and without following redirects, which
+could lead elsewhere."""
 
 from __future__ import annotations
 
@@ -16,27 +16,30 @@ from grid_hosting.http_transport import ProxyTransport
 from grid_hosting.start import StartError, absolute, reason
 
 ANSWER_WITHIN = 10.0
-"""Seconds for one answer, from the first byte of the request to its last."""
+"""Timeout in seconds for one request, including the whole answer."""
 
 LONGEST_PAUSE = 60.0
-"""Seconds at most until a request that failed is repeated."""
+"""Approximate maximum number of seconds until a failed request is repeated."""
 
 
 class IssuerUnreachableError(Exception):
-    """An issuer did not answer, or not as it must. The text says why, and has nothing of the answer."""
+    """An issuer did not answer, or its answer was not valid. The message has the reason, but no content of the
+    answer."""
 
 
 class IssuerHttp:
-    """A client for one issuer. Raises StartError, which names the setting, for a CA bundle that cannot be used."""
+    """An HTTP client for one issuer. Raises StartError, with the name of the setting, if its CA bundle cannot be
+    used."""
 
     def __init__(self, ca: Path | None, setting: str) -> None:
-        """`ca`: a CA bundle; None: the public CAs. `setting`: the name of the setting."""
+        """`ca` is the path of a CA bundle; if it is None, the public CAs are trusted. `setting` is the name of that
+        setting."""
         trust: ssl.SSLContext | None = None
         if ca is not None:
             try:
                 trust = ssl.create_default_context(cafile=str(ca))
             except ssl.SSLError:
-                raise StartError(f"{setting}: {absolute(ca)} has no certificate in PEM") from None
+                raise StartError(f"{setting}: {absolute(ca)} contains no certificate in PEM format") from None
             except OSError as error:
                 raise StartError(f"{setting}: {absolute(ca)}: {reason(error)}") from error
         self._client = httpx2.AsyncClient(
@@ -46,21 +49,22 @@ class IssuerHttp:
         )
 
     async def get(self, url: str, most: int) -> bytes:
-        """Return the body of an answer 200, of at most `most` bytes. Raises IssuerUnreachableError."""
+        """Request a URL, and return the body of the answer. Raises IssuerUnreachableError, also if the status is not
+        200 or the body is longer than `most` bytes."""
         status, body = await self._send("GET", url, most)
         if status != 200:
-            raise IssuerUnreachableError(f"{url} answers {status}")
+            raise IssuerUnreachableError(f"{url} answered with status {status}")
         return body
 
     async def post(
         self, url: str, form: Mapping[str, str], most: int, basic: tuple[str, str] | None = None
     ) -> tuple[int, bytes]:
-        """Return the status and the body, of at most `most` bytes, of the answer to a form. `basic`: a name and a
-        password for HTTP Basic. Raises IssuerUnreachableError."""
+        """Send a form, and return the status and the body of the answer. `basic` is a name and a password for HTTP
+        Basic. Raises IssuerUnreachableError, also if the body is longer than `most` bytes."""
         return await self._send("POST", url, most, form, basic)
 
     async def repeat(self, fetch: Callable[[], Awaitable[bool]], every: float) -> None:
-        """Call `fetch` at once and then about every `every` seconds, sooner after a failure, until cancelled; then
+        """Call `fetch` at once and then about every `every` seconds, or sooner after a failure, until cancelled; then
         close the connections. `fetch` returns whether its request succeeded."""
         backoff = Backoff(base=1.0, cap=LONGEST_PAUSE)
         try:
@@ -97,7 +101,7 @@ class IssuerHttp:
                     if len(body) > most:
                         raise IssuerUnreachableError(f"the answer of {url} is longer than {most} bytes")
         except TimeoutError:
-            raise IssuerUnreachableError(f"{url} has not answered within {ANSWER_WITHIN:g} s") from None
+            raise IssuerUnreachableError(f"{url} did not answer within {ANSWER_WITHIN:g} s") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError, OSError, ValueError) as error:
             raise IssuerUnreachableError(f"{url}: {type(error).__name__}: {error}".rstrip(": ")) from None
         return response.status_code, bytes(body)

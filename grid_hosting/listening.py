@@ -14,14 +14,16 @@ from grid_hosting.start import StartError
 
 
 def concrete_host(address: ListenAddress) -> str:
-    """Return the host to bind: for every interface, the one that accepts IPv4 and IPv6 if this machine has both."""
+    """Return the host to bind for an address. If the address means every interface, this is `::` if one socket can
+    accept both IPv4 and IPv6 on this machine, and `0.0.0.0` otherwise."""
     if address.host:
         return address.host
     return "::" if socket.has_dualstack_ipv6() else "0.0.0.0"
 
 
 def bind_socket(listen: str) -> tuple[socket.socket, str]:
-    """Return a socket that is bound to the address, and the address with its real port. Raises StartError."""
+    """Return a socket that is bound to an address, and the address with its actual port. Raises StartError, with one
+    line that explains the reason."""
     address = parse_listen(listen)
     host = concrete_host(address)
     family, kind, protocol, _, where = _resolve(listen, host, address.port)[0]
@@ -44,7 +46,8 @@ def check_bindable(listen: str) -> None:
 
 
 def is_exposed(address: str) -> bool:
-    """Return whether other machines can reach a server that listens on `address`. An unknown name counts as exposed."""
+    """Return whether other machines can reach a server that listens on `address`. A host name that cannot be resolved
+    counts as exposed."""
     parsed = parse_listen(address)
     if parsed.everywhere:
         return True
@@ -56,8 +59,8 @@ def is_exposed(address: str) -> bool:
 
 
 def bound_beyond_loopback(address: str) -> bool:
-    """Return whether other machines can reach a server of this process that is bound to `address`. The sockets decide,
-    not the text: a name may resolve to anything."""
+    """Return whether other machines can reach a server of this process that is bound to `address`. This depends on the
+    bound sockets and not on the text, because a name may resolve to any address."""
     hosts = _bound_hosts(int(address.rpartition(":")[2]))
     return is_exposed(address) if not hosts else not all(map(is_loopback, hosts))
 

@@ -14,7 +14,7 @@ FORMAT = 1
 
 
 class ManifestError(Exception):
-    """The text is not a manifest, or not one that this installation understands; the message gives the reason."""
+    """The text is not a manifest, or this installation does not support it; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Entry:
     size: int
     sha256: str
     schema: int = 0
-    """The version of a database; 0 for other files."""
+    """The schema version of a database; 0 for other files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,8 @@ class Manifest:
     """The description of a whole backup."""
 
     made_at: str
-    """When the backup was begun, as RFC 3339 text. The backup contains all data that was acknowledged before."""
+    """When the backup was begun, as RFC 3339 text. The backup contains all data that was acknowledged before this
+    time."""
     version: str
     entries: tuple[Entry, ...]
 
@@ -45,13 +46,13 @@ class Manifest:
 
 
 def read(text: str) -> Manifest:
-    """Return the manifest in a text of `to_json`. Raises ManifestError, also for paths that lead elsewhere and for
-    databases of a later version."""
+    """Return the manifest in a text that `to_json` created. Raises ManifestError, also if a path leads elsewhere or a
+    database has a newer schema."""
     try:
         document = json.loads(text)
         number = document["format"]
         if number != FORMAT:
-            raise ManifestError(f"is of format {number!r}; this installation knows {FORMAT}")
+            raise ManifestError(f"has format {number!r}; this installation supports format {FORMAT}")
         entries = tuple(_entry(each) for each in document["files"])
         return Manifest(str(document["made_at"]), str(document["version"]), entries)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
@@ -63,7 +64,9 @@ def _entry(raw: dict[str, Any]) -> Entry:
     path = PurePosixPath(entry.path)
     known = state_file(path)
     if path.is_absolute() or ".." in path.parts or known is None:
-        raise ManifestError(f"names {entry.path!r}, which is no file of a data directory")
+        raise ManifestError(f"lists {entry.path!r}, which is not a file of a data directory")
     if known.kind is Kind.DATABASE and not 1 <= entry.schema <= known.schema:
-        raise ManifestError(f"{entry.path} has schema {entry.schema}; this installation knows {known.schema}")
+        raise ManifestError(
+            f"{entry.path} has schema {entry.schema}; this installation supports schemas 1 to {known.schema}"
+        )
     return entry

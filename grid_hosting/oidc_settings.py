@@ -1,4 +1,4 @@
-"""The settings of the login by OpenID Connect at the dashboard: `[security.oidc]` of `tron.toml`."""
+"""The settings for logins to the dashboard with OpenID Connect: `[security.oidc]` of `tron.toml`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from grid_hosting.start import StartError, absolute, reason, shared_file
 
 SECRET = "[security.oidc] client_secret_file"
 CA = "[security.oidc] ca"
-"""How errors name the settings."""
+"""The names of these settings in error messages."""
 
 MOST_SECRET = 1024
-"""Bytes of the secret of a client."""
+"""Maximum size of the client secret in bytes."""
 
 MOST_SCOPES = 20
 
@@ -27,7 +27,7 @@ _SCOPE = re.compile(r"[!#-\[\]-~]{1,128}")  # RFC 6749, section 3.3
 
 def _checked_client(text: str) -> str:
     if not text.isascii() or not text.isprintable():
-        raise ValueError("has characters that a client id cannot have (RFC 6749: printable ASCII)")
+        raise ValueError("has characters that are not printable ASCII; a client id has no others (RFC 6749)")
     return text
 
 
@@ -36,31 +36,32 @@ def _checked_scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
         if not _SCOPE.fullmatch(each):
             raise ValueError(f"{each!r} is not a scope; write, for example, ['openid', 'groups']")
     if "openid" not in scopes:
-        raise ValueError("openid is missing; without it, an issuer gives no ID token")
+        raise ValueError("openid is missing; without it, an issuer returns no ID token")
     return tuple(dict.fromkeys(scopes))
 
 
 class OidcSettings(BaseModel):
-    """The issuer at which people log in, and this system as its client."""
+    """The settings of the issuer at which people log in, and of this system as its client."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     issuer: Annotated[str, AfterValidator(checked_issuer)]
-    """Its URL, exactly as tokens have it in `iss`. It needs a table `[[security.jwt]]` too, which verifies its tokens
-    and says what they grant."""
+    """URL of the issuer, exactly as its tokens have it in `iss`. The issuer needs a table `[[security.jwt]]` too, with
+    which its tokens are verified and receive grants."""
     client_id: Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_checked_client)]
-    """The id of this system at the issuer. It is the `audience` in the table `[[security.jwt]]` of the issuer."""
+    """The id of this system at the issuer. It must be the same as `audience` in the issuer's table
+    `[[security.jwt]]`."""
     client_secret_file: Path | None = None
-    """File with the secret of the client; only its owner may have access to it. It is read for each login. Not set: the
-    issuer knows this system as a public client."""
+    """File with the client secret; only its owner may have access to it. It is read for each login. If it is not set,
+    this system is a public client of the issuer."""
     scopes: Annotated[tuple[str, ...], Field(max_length=MOST_SCOPES), AfterValidator(_checked_scopes)] = ("openid",)
-    """What is requested of the issuer; some issuers put groups into tokens only for a scope."""
+    """Scopes that are requested from the issuer. Some issuers put groups into tokens only if a certain scope is
+    requested."""
     ca: Path | None = None
-    """CA bundle in PEM by which the issuer is verified. Default: the public CAs."""
+    """CA bundle in PEM with which the issuer is verified. By default, the public CAs are trusted."""
 
     def secret(self) -> str | None:
-        """Return the secret of the client; None for a public client. Raises StartError for a file that cannot be
-        used."""
+        """Return the client secret; None for a public client. Raises StartError if the file cannot be used."""
         return None if self.client_secret_file is None else _read_secret(self.client_secret_file)
 
 
@@ -75,10 +76,10 @@ def _read_secret(path: Path) -> str:
         raise StartError(f"{SECRET}: {why}")
     text = content.decode("ascii", "replace").removesuffix("\n").removesuffix("\r")
     if not text or len(content) > MOST_SECRET or not text.isascii() or not text.isprintable():
-        what = f"has not one secret: 1 to {MOST_SECRET} printable ASCII characters, and at most one line break"
+        what = f"does not have one secret: 1 to {MOST_SECRET} printable ASCII characters, and at most one line break"
         raise StartError(f"{SECRET}: {absolute(path)} {what}")
     return text
 
 
 Oidc = Annotated[OidcSettings | None, BeforeValidator(parsed)]
-"""The issuer, or None; in a variable or a flag, as JSON."""
+"""A setting with the issuer for logins, or None; in a variable or a flag, it is JSON."""

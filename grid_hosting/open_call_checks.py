@@ -1,4 +1,4 @@
-"""Ends open calls of a server whose credential ends, is revoked, or has other rights: for gRPC and for HTTP."""
+"""Ends open calls whose credential expires or is revoked, or whose caller loses rights: for gRPC and for HTTP."""
 
 from __future__ import annotations
 
@@ -17,47 +17,50 @@ from grid_hosting.turns import Turn
 from grid_hosting.watermark import Watermark
 
 LOOK_EVERY = 0.5
-"""Seconds between two looks for credentials that have ended."""
+"""Seconds between two checks for credentials that have expired."""
 
 AT_ONCE = 50
-"""Credentials that are asked about at the same time."""
+"""Maximum number of credentials that are checked at the same time."""
 
 NO_PEER = ""
 
 UNCONFIRMED_FOR = 30.0
-"""Seconds for which open calls go on while it cannot be known whether their credentials are still valid."""
+"""Seconds for which open calls continue while it cannot be determined whether their credentials are still valid."""
 
 
 class Authority(Protocol):
-    """Knows which principal a credential belongs to."""
+    """Finds the principal to which a credential belongs."""
 
     @property
     def revisions(self) -> Watermark:
-        """Rises when an answer of `identify` may have changed: open streams are then checked again."""
+        """A number that grows when an answer of `identify` may have changed. Open streams are then checked again."""
         ...
 
     async def identify(self, credential: Credential, peer: str) -> Principal:
-        """Return the principal of a credential that came from the address `peer`. Raises Unauthenticated, and another
-        TronError if it cannot be known now. Without an address, a refusal is no failed attempt, and is not delayed."""
+        """Return the principal of a credential that came from the address `peer`. Raises Unauthenticated if the
+        credential is not valid, and another TronError if that cannot be determined now. If `peer` is empty, a refusal
+        is not counted as a failed attempt, and is not delayed."""
         ...
 
 
 async def principal_of(authority: Authority, credential: Credential, peer: str) -> Principal:
-    """Return the principal of a credential, with the earliest end of both. Raises as `Authority.identify` does."""
+    """Return the principal of a credential. Its `ends_at` is the end of its token or of its certificate, whichever
+    comes first. Raises as `Authority.identify` does."""
     principal = await authority.identify(credential, peer)
     ends = [each for each in (principal.ends_at, credential.not_after) if each is not None]
     return replace(principal, ends_at=min(ends)) if ends else principal
 
 
 class OpenCallChecks:
-    """The checks of the open calls of one server."""
+    """Checks the credentials of the open calls of one server."""
 
     def __init__(self, authority: Authority, open_calls: OpenCalls) -> None:
         self._authority = authority
         self._open_calls = open_calls
 
     async def run(self) -> None:
-        """Check the open calls when time passes and when rights change, until cancelled."""
+        """Check the open calls regularly, for credentials that have expired, and whenever rights may have changed,
+        until cancelled."""
         seen = self._authority.revisions.value
         unconfirmed_at: float | None = None
         while True:
@@ -74,8 +77,8 @@ class OpenCallChecks:
                 unconfirmed_at = time.monotonic()
 
     async def _check_again(self, *, late: bool) -> bool:
-        """Check the callers of all open calls; return whether that was possible. `late`: end the calls for which it is
-        not."""
+        """Check the callers of all open calls; return whether all could be checked. If `late`, end the calls whose
+        callers cannot be checked."""
         turn = Turn("credentials")
         calls: dict[Credential, list[OpenCall]] = {}
         async for call in turn.each(list(self._open_calls)):
@@ -102,8 +105,8 @@ class OpenCallChecks:
         return True
 
     async def _now(self, credential: Credential) -> Principal | TronError:
-        """Return the principal of a credential, or why it has none now. This is no attempt of a caller, and so nothing
-        delays the answer."""
+        """Return the current principal of a credential, or the error if it has none now. This is not an attempt of a
+        caller, so nothing delays the answer."""
         try:
             return await principal_of(self._authority, credential, NO_PEER)
         except Unauthenticated:
@@ -113,8 +116,8 @@ class OpenCallChecks:
 
 
 def _apply(call: OpenCall, principal: Principal) -> None:
-    """Compare the principal of a call with the one that it has now. Further rights end no stream: a fleet with one
-    credential would connect again all at once."""
+    """Compare the principal of a call with its current state, and end the call if it has lost rights. Further rights
+    end no stream, because all streams of a fleet with one credential would reconnect at once."""
     if call.principal != principal:
         if not call.principal.is_extended_by(principal):
             call.stop(CredentialExpired("the rights of this caller have changed; connect again"))

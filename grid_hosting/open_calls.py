@@ -1,5 +1,5 @@
-"""The open streams of a server by their credentials: each is ended once its credential ends, is revoked, or has other
-rights."""
+"""The open streams of a server and their callers. A stream is ended once its credential expires or is revoked, or its
+caller loses rights."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from grid_hosting.credential import Credential
 from grid_hosting.drain_time import LARGEST_SHARE, drain_before
 
 SOON = 2.0
-"""Seconds before the time at which a client is asked from which on its stream is looked at each time."""
+"""If the client of a stream must be asked to open its next one within this many seconds, the stream is looked at in
+every check."""
 
 EXTEND_WITHIN = 30.0
-"""Seconds over which clients are asked to open their next streams, so that they can use further rights."""
+"""Seconds over which clients that received further rights are asked, one after the other, to open their next
+streams."""
 
 FAREWELL = 3.0
-"""Seconds that a client has to read the message that is on its way when its stream ends."""
+"""Seconds that a client has to read a message that is being sent when its stream ends."""
 
 _current: ContextVar[OpenCall | None] = ContextVar("open_call", default=None)
 _principal: ContextVar[Principal] = ContextVar("principal", default=LOCAL)
@@ -32,39 +34,40 @@ _relay: ContextVar[str] = ContextVar("relay", default="")
 
 
 def current_principal() -> Principal:
-    """Return the caller of the handler that runs now; LOCAL without authentication."""
+    """Return the caller of the current handler; LOCAL without authentication."""
     return _principal.get()
 
 
 def current_relay() -> str:
-    """Return the name of the relay that forwarded the token of the current caller; empty if it called itself."""
+    """Return the name of the relay that forwarded the token of the current caller; empty if the caller called
+    directly."""
     return _relay.get()
 
 
 def forwarded_by(relay: str) -> None:
-    """Set the relay of the call that runs now."""
+    """Record that a relay has forwarded the current call."""
     _relay.set(relay)
 
 
 def current_call() -> OpenCall | None:
-    """Return the stream whose handler runs now; None without authentication, and for a unary call."""
+    """Return the open stream of the current handler; None without authentication, and for a unary call."""
     return _current.get()
 
 
 def current_credential() -> Credential | None:
-    """Return the credential of the caller of the handler that runs now; None without one."""
+    """Return the credential of the caller of the current handler; None if there is none."""
     return _credential.get()
 
 
 def act_as(principal: Principal, credential: Credential | None = None) -> None:
-    """Set the caller of the handler that runs now: of this task, and of the tasks that it starts later."""
+    """Set the caller of the current handler, for this task and for tasks that it starts later."""
     _principal.set(principal)
     _credential.set(credential)
 
 
 class OpenCall:
-    """One open stream. A handler that has its own way to end replaces `end`, and may set `drain`. As a context
-    manager, it surrounds each part of the handler that may be cancelled."""
+    """One open stream. A handler that ends its stream in its own way replaces `end`, and may set `drain`. Each part of
+    a handler that may be cancelled runs in a `with` block of this object."""
 
     def __init__(
         self,
@@ -75,20 +78,21 @@ class OpenCall:
         draw: float = 0.5,
         longest: timedelta | None = None,
     ) -> None:
-        """`draw`: a random number, 0 to 1. `longest`: how long the stream may last; None: as long as its credential."""
+        """`draw` is a random number from 0 to 1. `longest` is how long the stream may last; if it is None, only its
+        credential limits it."""
         self.principal = principal
         self.credential = credential
         self.peer = peer
         self.end: Callable[[TronError], None] = self._cancel
-        """Ends the stream with an error; called at most once."""
+        """Ends the stream with an error. It is called at most once."""
         self.drain: Callable[[float, str], None] | None = None
         """Asks the client to open its next stream within this many seconds, after which this one ends with the given
-        error reason; called once, as `drain_time` decides."""
+        error reason. It is called as `drain_time` decides, and after the caller received further rights."""
         self.error: TronError | None = None
-        """Why the stream is ended."""
+        """The error with which the stream is ended; None as long as it is open."""
         self.lost_rights: Callable[[], TronError | None] | None = None
-        """Returns why the stream must end although the rights of its caller have not changed: those of others, for
-        which it speaks, have."""
+        """Returns the error with which the stream must end because other principals, for which its caller speaks, have
+        lost rights; None if they have not."""
         self.abandon: Callable[[TronError], None] | None = None
         """Sends the error to a client that does not read, FAREWELL seconds after the end, before the call is
         cancelled."""
@@ -102,16 +106,18 @@ class OpenCall:
         ends = [each for each in (principal.ends_at, None if longest is None else now + longest) if each is not None]
         self._ends_at = min(ends) if ends else None
         self.look_at = None if self._ends_at is None else now + (self._ends_at - now) * LARGEST_SHARE
-        """The time before which `check_time` does nothing; None: it never does."""
+        """The time before which `check_time` has nothing to do; None if it never has."""
 
     def __enter__(self) -> None:
-        """Enter a part of the handler that may be cancelled. Raises the error that ends the stream."""
+        """Enter a part of the handler that may be cancelled. If the stream was ended before, raises the error that
+        ended it."""
         if self.error is not None:
             raise self.error
         self._inside = True
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        """Leave it. Raises the error that ends the stream if that is why the handler was cancelled."""
+        """Leave this part of the handler. Raises the error that ends the stream if the handler was cancelled because of
+        it."""
         self._inside = False
         if isinstance(error, asyncio.CancelledError) and self._cancelled and self._task and self.error is not None:
             # gRPC sends no status for a cancelled handler, and its client would wait forever.
@@ -119,16 +125,16 @@ class OpenCall:
             raise self.error from None
 
     def check_time(self, now: datetime, streams: int) -> None:
-        """End the stream if its credential has ended, or if it is too old; ask the client to open its next one before.
-        `streams`: the open streams that end."""
+        """End the stream if its credential has expired, or if the stream is too old; before that, ask the client to
+        open its next one. `streams` is the number of open streams that will end in this way."""
         ends_at = self._ends_at
         if ends_at is None:
             return
         of_credential = ends_at == self.principal.ends_at
         if now >= ends_at and of_credential:
-            self.stop(CredentialExpired("the credential of this call has ended"))
+            self.stop(CredentialExpired("the credential of this call has expired"))
         elif now >= ends_at:
-            self.stop(Draining("the connection is old; connect again"))
+            self.stop(Draining("the connection has reached its maximum age; connect again"))
         elif self.drain is None or self._drained:
             self.look_at = ends_at
         else:
@@ -141,8 +147,8 @@ class OpenCall:
                 self.look_at = now + timedelta(seconds=early / 2)  # more streams mean an earlier time
 
     def extend(self, principal: Principal) -> None:
-        """Take note of further rights of the caller. The stream keeps those that it began with; a handler that can ask
-        its client to open its next stream does so, at a random moment within EXTEND_WITHIN."""
+        """Record that the caller received further rights. The stream keeps its present rights; if its handler has set
+        `drain`, the client is asked to open its next stream, at a random moment within EXTEND_WITHIN seconds."""
         self.principal = principal
         if self.drain is not None and self._extending is None:
             loop = asyncio.get_running_loop()
@@ -154,7 +160,7 @@ class OpenCall:
             self.drain(EXTEND_WITHIN, Draining.reason)  # the next stream needs no other credential
 
     def stop(self, error: TronError) -> None:
-        """End the stream, once."""
+        """End the stream with an error; do nothing if it was ended before."""
         if self.error is None:
             self.error = error
             self.end(error)
@@ -191,7 +197,7 @@ class OpenCalls:
         draw: Callable[[], float] = random.random,
         longest: timedelta | None = None,
     ) -> None:
-        """`longest`: how long a stream may last; None: as long as its credential."""
+        """`longest` is how long a stream may last; if it is None, only its credential limits it."""
         self._now, self._draw, self._longest = now, draw, longest
         self._calls: dict[OpenCall, None] = {}
 
@@ -203,7 +209,7 @@ class OpenCalls:
 
     @contextmanager
     def opened(self, principal: Principal, credential: Credential | None, peer: str) -> Iterator[OpenCall]:
-        """Keep the stream of this task while the block runs."""
+        """Register the stream of the current task as open while the block runs."""
         call = OpenCall(principal, credential, peer, self._now(), self._draw(), self._longest)
         self._calls[call] = None
         _current.set(call)
@@ -214,8 +220,8 @@ class OpenCalls:
             del self._calls[call]
 
     def check_time(self) -> None:
-        """End the streams whose credentials have ended, and those that are too old, and ask the clients of those that
-        end soon to move."""
+        """End the streams whose credentials have expired, and those that are too old. Ask the clients of streams that
+        will end soon to open their next ones."""
         now = self._now()
         # A server may have tens of thousands of streams: most of them cost one comparison.
         ending = [call for call in self._calls if call.look_at is not None]

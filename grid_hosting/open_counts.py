@@ -1,4 +1,4 @@
-"""Counts what is open, by the client that has opened it. Pure."""
+"""Counts open calls or streams by a key, such as the client that opened them. Pure."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from contextlib import contextmanager
 
 
 class OpenCounts:
-    """How many calls or streams are open, in all and by key. Bounded by what is open."""
+    """The number of calls or streams that are open, in total and by key. A key without open ones takes no memory."""
 
     def __init__(self) -> None:
         self.total = 0
         self._by_key: dict[str, int] = {}
 
     def of(self, key: str) -> int:
-        """Return how many are open with this key."""
+        """Return how many calls or streams are open with this key."""
         return self._by_key.get(key, 0)
 
     @contextmanager
     def one(self, key: str) -> Iterator[None]:
-        """Count one more while the block runs."""
+        """Count one more call or stream with this key while the block runs."""
         self.total += 1
         self._by_key[key] = self.of(key) + 1
         try:

@@ -1,22 +1,23 @@
 """The gRPC options of all servers of the system.
 
-Sources: measurements on grpcio 1.85. The pending limits allow ten thousand streams to open at once (the defaults, 1000
-and 3000, reject most of them).
+The values come from measurements with grpcio 1.85. The pending limits allow ten thousand streams to open at once (the
+defaults, 1000 and 3000, reject most of them).
 
 **Neither gRPC nor the kernel decides that a client is dead.** In grpc.aio, a stream that the server's own keepalive
-ends looks the same as one that the client closed, and a broken stream is a suspicion. So every mechanism that would end
-a silent connection waits for HANDS_OFF, which is longer than any silence bound; a closed or reset connection is still
-seen at once. The registry ends the streams of silent agents itself, and a connection without a call is closed after
-IDLE_FOR.
+ends looks the same as one that the client closed, and a broken stream makes its service suspect. So every mechanism
+that would end a silent connection waits for HANDS_OFF seconds, which is longer than any silence bound; a closed or
+reset connection is still noticed at once. The registry ends the streams of silent agents itself, and a connection
+without a call is closed after IDLE_FOR seconds.
 """
 
 from __future__ import annotations
 
 HANDS_OFF = 2 * 3600
-"""Seconds of silence, or for which sent data stays unacknowledged, before gRPC or the kernel ends a connection."""
+"""Seconds for which a connection may be silent, or sent data may stay unacknowledged, before gRPC or the kernel ends
+the connection."""
 
 IDLE_FOR = 60
-"""Seconds for which a connection may carry no call. The client opens another one when it needs it."""
+"""Seconds after which a connection without a call is closed. The client opens another connection when it needs one."""
 
 SPEAK_WITHIN = 20
 """Seconds within which a new connection must speak HTTP/2, or it is closed; gRPC's default is 120. A client ends its
@@ -24,13 +25,15 @@ attempt after 20 s too. Silent connections hold file descriptors that others nee
 
 
 MOST_METADATA = 24 << 10
-"""Bytes of the metadata of one call: room for two tokens of 8 KB, that of a relay and that of its caller."""
+"""Maximum size of the metadata of one call in bytes: room for two tokens of 8 KB, one of a relay and one of its
+caller."""
 
 
 def server_options(max_message_bytes: int, max_connection_age: float | None = None) -> list[tuple[str, int]]:
-    """Return the options of a server that receives messages of at most this many bytes. `max_connection_age`: the
-    seconds, more or less a tenth, after which a connection takes no more calls; None: it always does. gRPC never ends
-    the open calls of such a connection, because that end would look like one by the client."""
+    """Return the options of a server that receives messages of at most this many bytes. `max_connection_age` is the
+    time in seconds, which gRPC varies by a tenth, after which a connection accepts no new calls; if it is None, a
+    connection always accepts new calls. gRPC does not end the open calls of an old connection, because that would look
+    as if the client had ended them."""
     age = [] if max_connection_age is None else [("grpc.max_connection_age_ms", int(max_connection_age * 1000))]
     return [
         *age,

@@ -1,4 +1,5 @@
-"""The credential of a program towards the other programs: a token in a file, or its client certificate."""
+"""The credential with which a program authenticates to the other programs: a token in a file, or its client
+certificate."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ from grid_hosting.start import StartError, absolute, reason, shared_file
 
 
 def own_principal(settings: SecuritySettings, environ: Mapping[str, str]) -> str:
-    """Return the principal that the certificate of our clients authenticates at the servers of this system; empty if it
-    authenticates none. Raises StartError for a file that cannot be read."""
+    """Return the name of the principal that the certificate of our clients authenticates at the servers of this system;
+    empty if it authenticates none. Raises StartError if the file cannot be read."""
     path = environ.get("TRON_CERT", "").strip() or settings.cert
     if settings.client_ca is None or path is None:
         return ""
@@ -36,12 +37,12 @@ def use_own_credential(
     servers: Iterable[str],
     environ: MutableMapping[str, str],
 ) -> None:
-    """Let the clients of a program send its token to the servers with these addresses: that of the setting, else that
-    of the environment. Raises StartError if the program needs a credential and has none, for a token of a program that
-    serves everyone, for a token beside a certificate that authenticates it too, and for a token that cannot be used or
-    would be sent in plaintext.
+    """Let the clients of a program send its token to the servers with these addresses. The token is read from
+    `token_file`; if that is None, it comes from the environment. `table` is the name of the program in the settings.
 
-    `table`: the name of the program in settings.
+    Raises StartError if the program needs a credential and has none; if it has a token but serves callers without
+    authentication; if it has a token and a certificate that authenticates it too; and if the token cannot be used or
+    would be sent in plaintext.
     """
     setting = f"[{table}] token_file"
     if token_file is not None:
@@ -61,23 +62,24 @@ def use_own_credential(
     if settings.authentication and token is None and not certified:
         raise StartError(
             f"{setting}: is missing; with [security] authentication, {table} needs a token of its own "
-            "(tron security program-token makes one)"
+            "(to create one: tron security program-token)"
         )
     if token is not None and not settings.authentication and not settings.open_on_purpose:
         raise StartError(
             f"[security] authentication: is missing, but {table} has a token of its own ({token}), so everyone who "
-            "reaches it would act with its rights; set authentication to true, or to false if that is meant "
+            f"reaches {table} would act with its rights; set authentication to true, or to false if that is intended "
             "(--no-authentication)"
         )
     if token is not None and certified:
         raise StartError(
-            f"{setting}: a caller has one credential, and the certificate that {table} presents is already that of "
-            f"{certified}; leave the token out"
+            f"{setting}: a caller may have only one credential, and the certificate of {table} already authenticates "
+            f"it as {certified}; remove the token"
         )
 
 
 def check_token_file(setting: str, path: Path) -> None:
-    """Raise StartError, which names the setting, unless a file has one token, and only its owner has access to it."""
+    """Raise StartError, with the name of the setting, unless the file has exactly one token and only its owner has
+    access to it."""
     try:
         with path.open("rb") as file:
             why = shared_file(path, os.fstat(file.fileno()))

@@ -1,7 +1,7 @@
-"""Measures how long the event loop of this process was kept from its work, and by what.
+"""Measures how long the event loop of this process was blocked, and by what.
 
 To a server that is late with everything, the fleet seems to fall silent. So each long turn is measured where it happens
-(the collector, a commit, a frame, a sweep), and a timer finds pauses of any other cause.
+(the collector, a commit, a frame, a sweep), and a timer detects pauses with any other cause.
 """
 
 from __future__ import annotations
@@ -19,19 +19,22 @@ from grid_hosting.telemetry.histogram import SHORT, Histogram
 log = structlog.get_logger("loop")
 
 SAMPLE_EVERY = 0.05
-"""Seconds between two looks of the timer. It sees a pause of this length or more; shorter ones only by chance."""
+"""Seconds between two samples of the timer. It detects a pause of this length or more; shorter ones only by chance."""
 
 IDLE_EVERY = 0.2
-"""Seconds between two looks while the loop is idle: to look more often was a quarter of the work of an idle program."""
+"""Seconds between two samples while the loop is idle. More frequent samples were a quarter of the work of an idle
+program."""
 
 BUSY = 0.1
-"""The share of the time from which on a loop is busy. An idle program works for a thirtieth of it."""
+"""A loop is busy if it works for more than this share of the time. The loop of an idle program works for a thirtieth of
+the time."""
 
 WORTH_A_LINE = 0.05
 """A new longest pause of at least this many seconds is logged."""
 
 CALLBACKS = "callbacks"
-"""The cause of a pause in which this process worked, in turns that nobody measures: messages, mostly."""
+"""The cause of a pause in which this process worked, but in turns that are not measured one by one, mostly for
+messages."""
 
 STARVED = "starved"
 """The cause of a pause in which this process had no processor, or was stopped."""
@@ -51,7 +54,7 @@ class Moment:
 
 
 class Pauses:
-    """The longest pauses of one loop, in seconds, by cause."""
+    """The longest pauses of one event loop, in seconds, by cause."""
 
     def __init__(self) -> None:
         self.longest: dict[str, float] = {}
@@ -61,8 +64,8 @@ class Pauses:
         self._logged_at = float("-inf")
 
     def note(self, cause: str, seconds: float, worked: float) -> None:
-        """Record that a turn of the loop took this long, and how much of it the thread worked: if less than half, the
-        turn was not the cause."""
+        """Record a turn of the loop that took `seconds`, of which the thread worked for `worked` seconds. If that is
+        less than half, the cause is recorded as STARVED."""
         self._measured += seconds
         if worked < seconds / 2:
             cause = STARVED
@@ -75,13 +78,13 @@ class Pauses:
             log.info("loop_paused", seconds=round(seconds, 4), cause=cause)
 
     def since(self, began: Moment, cause: str) -> None:
-        """Record that a turn of the loop that began at this moment ends now."""
+        """Record a turn of the loop that began at the moment `began` and ends now."""
         now = Moment.now()
         self.note(cause, now.at - began.at, now.worked - began.worked)
 
     @contextmanager
     def turn(self, cause: str) -> Iterator[None]:
-        """Measure the `with` block, which must not await."""
+        """Measure the `with` block as one turn of the loop. The block must not await."""
         began = Moment.now()
         try:
             yield
@@ -89,7 +92,8 @@ class Pauses:
             self.since(began, cause)
 
     def sampled(self, late: float, worked: float) -> None:
-        """Record that the timer was `late` seconds late, in which this thread worked for `worked` seconds."""
+        """Record that the timer came `late` seconds late, and that this thread worked for `worked` seconds since the
+        last sample."""
         self.lag.add(max(0.0, late))
         measured, self._measured = self._measured, 0.0
         if late > measured:
@@ -97,7 +101,7 @@ class Pauses:
             self._measured = 0.0
 
     async def watch(self, step: Callable[[], None] = lambda: None) -> None:
-        """Sample, and call `step` each time, until cancelled; then log the longest pause of each cause."""
+        """Take samples, and call `step` after each one, until cancelled; then log the longest pause of each cause."""
         try:
             every = SAMPLE_EVERY
             while True:
@@ -113,9 +117,9 @@ class Pauses:
 
 
 def look_every(worked: float, every: float) -> float:
-    """Return the seconds until the next look, after a loop worked for `worked` of `every` seconds."""
+    """Return the seconds until the next sample, if the loop worked for `worked` of the last `every` seconds."""
     return SAMPLE_EVERY if worked > every * BUSY else IDLE_EVERY
 
 
 PAUSES = Pauses()
-"""Those of this process: it has one loop."""
+"""The pauses of the event loop of this process."""

@@ -1,4 +1,5 @@
-"""Starts and stops a program of the system: settings, logs, a ready file, signals."""
+"""Starts and stops a program of the system: reads its settings, sets up logs, writes the ready file, and handles
+signals."""
 
 from __future__ import annotations
 
@@ -42,8 +43,8 @@ from grid_hosting.whole_file import write_whole
 log = structlog.get_logger("program")
 
 SWITCH_EVERY = 0.001
-"""Seconds for which a thread keeps the interpreter while another one waits. A commit needs it several times, and with
-Python's 5 ms an alert waited for it beside a busy event loop."""
+"""Seconds for which a thread may keep the interpreter while another one waits for it. A commit needs the interpreter
+several times; with Python's default of 5 ms, alerts had to wait for commits while the event loop was busy."""
 
 C = TypeVar("C", bound="ProgramConfig")
 
@@ -54,7 +55,7 @@ def _checked(listen: str) -> str:
 
 
 Listen = Annotated[str, AfterValidator(_checked)]
-"""A setting that is an address to listen on; what is wrong with it stops the start."""
+"""A setting that is an address to listen on. An invalid address stops the start."""
 
 
 def _checked_unless_off(listen: str) -> str:
@@ -62,10 +63,11 @@ def _checked_unless_off(listen: str) -> str:
 
 
 OFF = "off"
-"""In place of an address: listen nowhere. An empty flag or variable counts as not given."""
+"""The value, in place of an address, with which a program does not listen. An empty flag or variable counts as not
+given."""
 
 OptionalListen = Annotated[str, AfterValidator(_checked_unless_off)]
-"""The same, or OFF, which is read as the empty text."""
+"""A setting that is an address to listen on, or OFF, which is read as an empty text."""
 
 
 def _checked_collector(url: str) -> str:
@@ -84,9 +86,9 @@ CollectorUrl = Annotated[str, AfterValidator(_checked_collector)]
 
 class ProgramConfig(BaseSettings, SecuritySettings):
     """The settings of one program, in increasing priority: defaults, tron.toml, environment, flags. They are read once,
-    and never change. Those of transport security are also read from the table and the variables of all programs.
+    and never change. Security settings are also read from the table and the variables that all programs share.
 
-    An unknown name, in the file, as a variable or as a flag, is an error, and the program does not start.
+    An unknown name in the file, in a variable or in a flag is an error, and the program does not start.
     """
 
     model_config = SettingsConfigDict(
@@ -99,11 +101,11 @@ class ProgramConfig(BaseSettings, SecuritySettings):
     )
 
     ready_file: Path | None = None
-    """File to which the program writes one JSON object with its real address and pid once it serves."""
+    """File to which the program writes one JSON object, with its actual address and its process id, once it serves."""
     otlp_endpoint: CollectorUrl = ""
     """Base URL of an OpenTelemetry collector to which metrics are sent (OTLP over HTTP), such as
-    `http://127.0.0.1:4318`. Needs the extra `otel`. Empty: the URL in OTEL_EXPORTER_OTLP_ENDPOINT; without one, metrics
-    are not sent."""
+    `http://127.0.0.1:4318`. Needs the extra `otel`. If it is empty, the URL in OTEL_EXPORTER_OTLP_ENDPOINT is used;
+    without that, metrics are not sent."""
     log_json: CliImplicitFlag[bool] = False
     """Log JSON lines instead of text."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -112,8 +114,8 @@ class ProgramConfig(BaseSettings, SecuritySettings):
 
 
 def read_config(kind: type[C], table: str, argv: Sequence[str]) -> C:
-    """Return the settings of one program, from `[table]` of the file, the environment, and flags. Exits with 2 if they
-    are wrong."""
+    """Return the settings of one program, from `[table]` of the settings file, the environment, and flags. Exits with
+    status 2 if they are invalid."""
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--config", type=Path)
     found, flags = finder.parse_known_args(argv)
@@ -159,7 +161,7 @@ def _refuse(table: str, *problems: str, code: int = 1) -> NoReturn:
 
 
 def _find_tables(table: str, named: Path | None) -> tuple[Path | None, dict[str, Any]]:
-    """Return the path of the settings file, None if there is none, and its tables. Exits with 2 if it cannot be
+    """Return the path of the settings file (None if there is none) and its tables. Exits with status 2 if it cannot be
     read."""
     path = named or Path("tron.toml")
     try:
@@ -190,8 +192,8 @@ class _Log:
 
 
 def set_up_logs(config: ProgramConfig) -> None:
-    """Configure the logs: events are constants and facts are keys, on stderr; in a format for people on a terminal, or
-    as JSON lines."""
+    """Configure logging to stderr, as text for people or as JSON lines. Each line has a constant event name, and its
+    facts as keys."""
     file = cast("TextIO", _Log(sys.stderr))
     level = logging.getLevelNamesMapping()[config.log_level.upper()]
     renderer: structlog.typing.Processor = (
@@ -227,7 +229,8 @@ def set_up_logs(config: ProgramConfig) -> None:
 
 
 def write_ready(path: Path | None, facts: dict[str, object]) -> None:
-    """Write one JSON object so that a reader sees all of it or nothing."""
+    """Write the ready file, one JSON object with these facts and the process id, so that a reader sees all of it or
+    nothing. If the path is None, do nothing."""
     if path is None:
         return
     write_whole(path, json.dumps({**facts, "pid": os.getpid()}) + "\n")
@@ -235,8 +238,8 @@ def write_ready(path: Path | None, facts: dict[str, object]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Dials:
-    """The servers that a program connects to, and the file with the token that it sends them; None: the token of the
-    environment, if it has one."""
+    """The servers that a program connects to, and the file with the token that it sends to them. If the file is None,
+    it sends the token of the environment, if there is one."""
 
     token_file: Path | None
     servers: tuple[str, ...]
@@ -251,10 +254,10 @@ def host(
     known: tuple[type[Exception], ...] = (),
     dials: Dials | None = None,
 ) -> None:
-    """Run a program to its end. Exits with 1, and one line that names what is wrong, if the program cannot start or
-    continue.
+    """Run a program until it ends. Exits with status 1, and one line that explains the problem, if the program cannot
+    start or continue.
 
-    `known` are further exceptions whose text is such a line; any other exception is a bug, and is printed with its
+    `known` are further exceptions whose message is such a line; any other exception is a bug, and is printed with its
     traceback. `dials`: the servers that the program connects to, if there are any.
     """
     set_up_logs(config)
@@ -289,8 +292,8 @@ def _line(error: BaseException) -> str:
 
 
 def run(main: Callable[[asyncio.Event], Awaitable[None]], *, plain_grpc: bool = False) -> None:
-    """Run a program on its event loop; SIGTERM and SIGINT set the event that asks the program to stop. `plain_grpc`:
-    leave grpc.aio as it is, for comparisons; see `wakeups`."""
+    """Run the function `main` of a program on an event loop. SIGTERM and SIGINT set the event that is passed to it,
+    which asks the program to stop. `plain_grpc`: leave grpc.aio unchanged, for comparisons; see `wakeups`."""
 
     async def hosted() -> None:
         stop = asyncio.Event()

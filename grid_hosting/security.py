@@ -1,4 +1,4 @@
-"""The settings of security, which all programs share: table `[security]` of `tron.toml`, environment TRON_SECURITY_*,
+"""The security settings that all programs share: the table `[security]` of `tron.toml`, the variables TRON_SECURITY_*,
 and flags."""
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _none_if_empty(path: Any) -> Any:
 
 
 OptionalFile = Annotated[Path | None, BeforeValidator(_none_if_empty)]
-"""The path of a file, or the empty text for none."""
+"""A setting that is the path of a file. An empty text means no file."""
 
 
 def _split(words: Any) -> Any:
@@ -60,9 +60,7 @@ _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
 def _checked_domains(texts: tuple[str, ...]) -> tuple[str, ...]:
     for text in texts:
         if not _TRUST_DOMAIN.fullmatch(text):
-            why = (
-                "it has 1 to 255 of a-z, 0-9, dots, dashes and underscores, such as the NAME in spiffe://NAME/worker-1"
-            )
+            why = "it must have 1 to 255 characters (a-z, 0-9, dot, dash, underscore), such as NAME in spiffe://NAME/worker-1"
             raise ValueError(f"{text!r} is not a trust domain: {why}")
     return tuple(dict.fromkeys(texts))
 
@@ -84,25 +82,27 @@ class SecuritySettings(BaseModel):
     client_ca: OptionalFile = None
     """CA bundle in PEM. With it, all ports require a client certificate that one of these CAs issued."""
     ca: OptionalFile = None
-    """CA bundle in PEM by which the program verifies the servers that it connects to. Default: `client_ca`."""
+    """CA bundle in PEM with which the program verifies the servers that it connects to. Default: `client_ca`."""
     authentication: CliImplicitFlag[bool] = False
-    """Serve only callers that authenticate, by a token or a client certificate, and only what their grants allow.
-    Without it, every caller may do everything. A registry whose data directory has principals, and a program with a
-    token of its own, start without it only if it is set to false."""
+    """Serve only callers that authenticate with a token or a client certificate, and permit them only what their grants
+    allow. Without authentication, every caller may do everything. A registry whose data directory has principals, and a
+    program with a token of its own, start without authentication only if this is explicitly set to false."""
     trust_domains: TrustDomainList = ()
     """SPIFFE trust domains: a client certificate with one URI `spiffe://TRUST_DOMAIN/NAME` authenticates the principal
     `spiffe:TRUST_DOMAIN/NAME`. Needs `client_ca`."""
     accept_common_name: CliImplicitFlag[bool] = False
     """Let a client certificate without any URI authenticate the principal `cn:COMMON_NAME`. Needs `client_ca`."""
     max_connection_age: float = Field(default=3600.0, ge=0.0, le=30 * 86_400.0)
-    """Seconds after which clients of gRPC ports open another connection, so that a certificate that has ended, or whose
-    CA was removed, is noticed. 0: never. It has an effect with `client_ca` and `authentication`."""
+    """Seconds after which clients of gRPC ports open another connection, so that a client certificate that has expired,
+    or whose CA was removed, is refused. With 0, connections have no maximum age. It has an effect only with `client_ca`
+    and `authentication`."""
     legacy_open_to: NetworkList = ()
-    """Addresses and networks from which clients of the legacy ports are served without a credential, as the principal
-    `token:legacy`, with the grants that it has; never through a proxy. Needs `authentication`."""
+    """Addresses and networks from which clients of the legacy ports are served without a credential. They act as the
+    principal `token:legacy`, with its grants. A request through a proxy is never served in this way. Needs
+    `authentication`."""
     jwt: CliSuppress[Annotated[JwtIssuers, NoDecode]] = ()
-    """Issuers whose JSON Web Tokens authenticate callers at the registry, and through it everywhere; each is a table
-    `[[security.jwt]]`. Needs `authentication`."""
+    """Issuers whose JSON Web Tokens authenticate callers at the registry and, through it, at all other servers; each is
+    a table `[[security.jwt]]`. Needs `authentication`."""
     oidc: CliSuppress[Annotated[Oidc, NoDecode]] = None
     """The issuer at which people log in to the dashboard by OpenID Connect: the table `[security.oidc]`. Needs
     `authentication`, and a table `[[security.jwt]]` for the issuer."""
@@ -110,15 +110,15 @@ class SecuritySettings(BaseModel):
     """Origins, such as `https://hmi.example:8443`, whose pages may send requests with a token to the HTTP ports of the
     gateway. Needs `authentication`."""
     insecure_listen: CliImplicitFlag[bool] = False
-    """Allow addresses that other machines can reach without TLS, or without authentication. Without authentication,
-    anyone who reaches them can act as any service, and can read everything."""
+    """Allow listening without authentication, with or without TLS, on addresses that other machines can reach. Anyone
+    who reaches such an address can then act as any service, and can read everything."""
     http_hosts: HostNameList = ()
-    """Further host names, and IP addresses, for which the HTTP ports answer: the names by which clients or a reverse
-    proxy reach them. `*.NAME` is every name below NAME. `localhost`, loopback addresses, the host of the listen address
+    """Further host names and IP addresses for which the HTTP ports answer: those by which clients or a reverse proxy
+    reach them. `*.NAME` matches every name below NAME. `localhost`, loopback addresses, the host of the listen address
     and the names in `cert` need not be listed."""
     trusted_proxies: NetworkList = ()
-    """Addresses and networks of reverse proxies whose `X-Forwarded-Host` and `X-Forwarded-Proto` are believed, and
-    whose `X-Forwarded-For` is recorded."""
+    """Addresses and networks of reverse proxies whose `X-Forwarded-Host` and `X-Forwarded-Proto` are trusted, and whose
+    `X-Forwarded-For` is recorded."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -130,12 +130,16 @@ class SecuritySettings(BaseModel):
             raise ValueError("[security] cert: is missing; `client_ca` needs a server certificate and its key")
         for name in ("trust_domains", "accept_common_name"):
             if getattr(self, name) and not self.authentication:
-                raise ValueError(f"[security] authentication: is false; `{name}` has an effect only with it")
+                raise ValueError(
+                    f"[security] authentication: is false; `{name}` has an effect only with authentication"
+                )
             if getattr(self, name) and self.client_ca is None:
                 raise ValueError(f"[security] client_ca: is missing; `{name}` needs client certificates")
         for name in ("legacy_open_to", "http_origins", "jwt", "oidc"):
             if getattr(self, name) and not self.authentication:
-                raise ValueError(f"[security] authentication: is false; `{name}` has an effect only with it")
+                raise ValueError(
+                    f"[security] authentication: is false; `{name}` has an effect only with authentication"
+                )
         self._check_oidc()
         return self
 
@@ -146,8 +150,8 @@ class SecuritySettings(BaseModel):
         verified = next((each for each in self.jwt if each.issuer == self.oidc.issuer), None)
         if verified is None:
             raise ValueError(
-                f"[security.oidc] issuer: {self.oidc.issuer} has no table [[security.jwt]], by which its tokens are "
-                "verified and have rights"
+                f"[security.oidc] issuer: {self.oidc.issuer} has no table [[security.jwt]], which is needed to "
+                "verify its tokens and to give them rights"
             )
         if verified.audience != self.oidc.client_id:
             raise ValueError(
@@ -158,28 +162,28 @@ class SecuritySettings(BaseModel):
 
     @property
     def open_on_purpose(self) -> bool:
-        """True if somebody has set `authentication` to false: it is not merely missing."""
+        """Whether `authentication` was explicitly set to false, and is not merely missing."""
         return not self.authentication and "authentication" in self.model_fields_set
 
     @property
     def certificate_rules(self) -> CertificateRules:
-        """Which client certificates authenticate their holders."""
+        """The rules for which client certificates are accepted as credentials."""
         return CertificateRules(frozenset(self.trust_domains), self.accept_common_name)
 
     @property
     def trusted(self) -> Path | None:
-        """The CA bundle by which our own clients verify servers."""
+        """The CA bundle with which the clients of this program verify servers; None if there is none."""
         return self.ca or self.client_ca
 
 
 def from_file(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of the table `[security]`."""
+    """Return the settings in the table `[security]` of a settings file with these tables."""
     return dict(tables.get("security", {}))
 
 
 def from_environment(environ: Mapping[str, str], table: str = "security") -> dict[str, str]:
-    """Return the settings of the variables TRON_SECURITY_*, or of those of one program; an empty variable counts as not
-    given. As for all settings, lower case counts too."""
+    """Return the security settings in the variables TRON_SECURITY_*, or in those of one program (TRON_TABLE_*). An
+    empty variable counts as not given. The names may be in upper or lower case, as for all settings."""
     names = {f"TRON_{table}_{name}".upper(): name for name in SECURITY}
     return {names[name.upper()]: value for name, value in environ.items() if value and name.upper() in names}
 
@@ -187,7 +191,8 @@ def from_environment(environ: Mapping[str, str], table: str = "security") -> dic
 def read_security(
     table: str, tables: Mapping[str, Any], environ: Mapping[str, str], flags: Mapping[str, Any]
 ) -> SecuritySettings:
-    """Return the settings that a program will have, from all of its sources. Raises StartError."""
+    """Return the security settings that a program will have, combined from the settings file, the environment and
+    flags. Raises StartError if they are invalid."""
     own = {name: value for name, value in tables.get(table, {}).items() if name in SECURITY}
     given = from_environment(environ, table)
     merged = {**from_file(tables), **own, **from_environment(environ), **given, **flags}
@@ -200,7 +205,7 @@ def read_security(
 
 
 def problems_of(error: ValidationError) -> list[str]:
-    """Return one text for each setting that is wrong; it begins with the name of the setting."""
+    """Return one message for each invalid setting; it begins with the name of the setting."""
     found = []
     for each in error.errors():
         name = ".".join(map(str, each["loc"]))
@@ -210,8 +215,8 @@ def problems_of(error: ValidationError) -> list[str]:
 
 
 def client_environment(settings: SecuritySettings, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables with which the clients of a program, and of programs that it starts, reach secured servers.
-    What is set already is left as it is."""
+    """Return the environment variables that the clients of a program, and of programs that it starts, need to connect
+    to secured servers. Variables that are already set are left out."""
     wanted = {"TRON_CA": settings.trusted}
     if settings.client_ca is not None and not (environ.get("TRON_CERT") or environ.get("TRON_KEY")):
         wanted |= {"TRON_CERT": settings.cert, "TRON_KEY": settings.key}

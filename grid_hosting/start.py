@@ -1,4 +1,4 @@
-"""Prepares the files and directories that a program needs before it can serve, and names each one that cannot be
+"""Prepares the files and directories that a program needs before it can serve, and explains which one cannot be
 used."""
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ SECURITY = frozenset(
         *("max_connection_age", "oidc"),
     }
 )
-"""The names in the table `[security]`, which all programs read."""
+"""The names of the settings in the table `[security]`, which all programs read."""
 
 
 class StartError(Exception):
-    """A program cannot start. The text is one line for people, and names the path or address."""
+    """A program cannot start. The message is one line for people, with the path, the address or the setting."""
 
 
 def reason(error: OSError) -> str:
-    """Return the reason of a system error, without its number and without the path."""
+    """Return the text of a system error, without its number and its path."""
     return error.strerror or str(error)
 
 
 def shared_file(path: Path, found: os.stat_result) -> str | None:
-    """Return why a file with a secret is refused, and how to mend it; None if only its owner may use it.
+    """Return why a file with a secret is refused, and how to fix that; None if only its owner has access to it.
 
-    The group may read a file of root, which the program itself does not own: so Kubernetes shows a secret to a
-    container that does not run as root.
+    If the file belongs to root, and the program does not run as root, the group of the file may read it. Kubernetes
+    provides secrets in this way to a container that does not run as root.
     """
     of_root = found.st_uid == 0 != os.geteuid()
     if not found.st_mode & (0o037 if of_root else 0o077):
         return None
     shown = f"{stat.S_IMODE(found.st_mode):04o}"
-    return f"{absolute(path)} may be used by others than its owner (mode {shown}); run chmod 600 {path}"
+    return f"{absolute(path)} is accessible to users other than its owner (mode {shown}); run chmod 600 {path}"
 
 
 def prepare_data_dir(path: Path, *, private: bool = False) -> None:
-    """Create the directory if it is missing, and check that this program may write to it. `private`: from now on, only
-    its owner may enter it. Raises StartError."""
+    """Create the data directory if it is missing, and check that this program may write to it. `private`: from now on,
+    only its owner may enter it. Raises StartError."""
     shown = absolute(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -104,7 +104,7 @@ def read_settings(path: Path) -> dict[str, Any] | None:
 
 
 def absolute(path: Path) -> str:
-    """Return the full path as text; as it was written if the current directory no longer exists."""
+    """Return the absolute path as text; if the current directory no longer exists, return the path unchanged."""
     try:
         return str(path.absolute())
     except OSError:
@@ -115,7 +115,8 @@ def _make_private(path: Path) -> None:
     mode = path.stat().st_mode
     if mode & stat.S_ISVTX:
         raise StartError(
-            f"data directory {absolute(path)}: is shared with other users; with authentication, name one of its own"
+            f"data directory {absolute(path)}: is shared with other users; with authentication, use a directory "
+            "that no other user can enter"
         )
     if mode & 0o077:
         path.chmod(0o700)

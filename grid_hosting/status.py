@@ -1,4 +1,4 @@
-"""The one table from error reasons to gRPC codes, and the interceptor that uses it.
+"""The table of the gRPC status codes of all error reasons, and the interceptor that uses it.
 
 Handlers raise TronErrors. The client receives a google.rpc.Status with ErrorInfo (reason, domain "grid") and, for
 refused fields, BadRequest. Any other exception is a bug: the client receives INTERNAL without details, and the server's
@@ -53,7 +53,8 @@ REASON_CODES: dict[str, grpc.StatusCode] = {
 
 
 def to_status(error: TronError) -> grpc.Status:
-    """Return the status with all data by which a client may decide."""
+    """Return the gRPC status of an error, with all data that a client needs in order to react: the reason, the facts
+    and the refused fields."""
     details = [_packed(error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.facts))]
     if error.fields:
         violations = [
@@ -69,7 +70,7 @@ def to_status(error: TronError) -> grpc.Status:
 
 
 class PassedOn(TronError):
-    """An error of another server of the system, which is passed on unchanged."""
+    """An error that another server of the system returned, and that is passed on to the client unchanged."""
 
     def __init__(self, message: str, reason: str, facts: Mapping[str, str], fields: tuple[FieldError, ...]) -> None:
         super().__init__(message, reason=reason)
@@ -77,8 +78,8 @@ class PassedOn(TronError):
 
 
 def to_error(error: grpc.aio.AioRpcError) -> TronError | None:
-    """Return the error of another server of the system; None if it is of another kind (the server is unavailable, or it
-    is a bug), or cannot be read."""
+    """Return the error that another server of the system returned, to pass it on. Return None if it is not about the
+    request (the server is unavailable, or the error is a bug), or if it cannot be read."""
     trailers = error.trailing_metadata() or ()
     payload: Any = next((value for key, value in trailers if key == status_details.METADATA_KEY), b"")
     details = status_details.decode(payload)
@@ -90,12 +91,12 @@ def to_error(error: grpc.aio.AioRpcError) -> TronError | None:
 
 
 ABORT_WITHIN = 3.0
-"""Seconds that a client has to take the end of its call."""
+"""Seconds that a client has to read the end of its call."""
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: TronError) -> NoReturn:
-    """End the call with the error. Raises AbortError; CancelledError if the client reads nothing, so that it keeps no
-    handler: gRPC sends it the error once it reads."""
+    """End the call with the error. Raises AbortError. If the client does not read in time, raises CancelledError, so
+    that the handler ends; gRPC sends the error to the client once it reads."""
     status = to_status(error)
     try:
         async with asyncio.timeout(ABORT_WITHIN):
@@ -118,8 +119,8 @@ UNDECODABLE = _Undecodable()
 
 
 def decoded(request: Any) -> Any:
-    """Return the request; raise InvalidRequest if its bytes could not be decoded. A stream checks every message that it
-    reads."""
+    """Return the request. Raises InvalidRequest if its bytes could not be decoded. The handler of a stream must call
+    this for every message that it reads."""
     if request is UNDECODABLE:
         raise _undecodable()
     return request
@@ -142,7 +143,7 @@ def _tolerant(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
 
 
 class ErrorInterceptor(WrappingInterceptor):
-    """Turns the exceptions of handlers into statuses."""
+    """Turns the exceptions of handlers into gRPC statuses."""
 
     def _wrap(self, handler: Any, method: str) -> Handler:
         return _wrap(handler, method)

@@ -1,7 +1,7 @@
-"""TLS of the ports of a program: loads the certificate, and uses renewed files for new connections.
+"""TLS for the ports of a program: loads the certificate, and uses renewed files for new connections.
 
-Connections that are open are not affected by a renewal. gRPC and OpenSSL ask for the certificate at each handshake;
-they receive what was loaded and checked before, so that no handshake reads a file, and a broken file breaks none.
+A renewal does not affect open connections. gRPC and OpenSSL ask for the certificate at each handshake; they receive the
+one that was loaded and checked before. So no handshake reads a file, and an invalid file does not break handshakes.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from grid_hosting.tls_files import Signature, read_file, read_material, signatur
 log = structlog.get_logger("tls")
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks at the files."""
+"""Seconds between two checks whether the files have changed."""
 
 
 class ServerTls:
-    """The certificate of one program, for all of its ports. Raises StartError, with the name of the setting, if it
-    cannot be used."""
+    """The certificate of one program, for all of its ports. Raises StartError, with the name of the setting, if the
+    certificate cannot be used."""
 
     def __init__(self, settings: SecuritySettings, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._settings, self._now = settings, now
@@ -50,14 +50,14 @@ class ServerTls:
             raise StartError(f"[security] {error}") from error
 
     def grpc_credentials(self) -> grpc.ServerCredentials:
-        """Return the credentials of one gRPC port."""
+        """Return the server credentials for one gRPC port."""
         renewals = _Renewals(self._grpc, lambda: self._grpc)
         mutual = bool(self.certificate.material.client_ca)
         # The stubs do not know that None means no change.
         return grpc.dynamic_ssl_server_credentials(self._grpc, renewals, mutual)  # type: ignore[arg-type]
 
     def ssl_context(self) -> ssl.SSLContext:
-        """Return the context of an HTTP port; each handshake uses the certificate that is current then."""
+        """Return the TLS context for an HTTP port; each handshake uses the certificate that is current then."""
         context = _context_of(self.certificate)
 
         def use_current(connection: ssl.SSLObject | ssl.SSLSocket, _: str | None, __: ssl.SSLContext) -> None:
@@ -67,7 +67,7 @@ class ServerTls:
         return context
 
     async def watch(self) -> None:
-        """Load renewed files, and warn of the end of the certificate, until cancelled."""
+        """Load renewed files, and log warnings before the certificate expires, until cancelled."""
         self.warn_of_end()
         while True:
             await asyncio.sleep(LOOK_EVERY)
@@ -75,7 +75,7 @@ class ServerTls:
             self.warn_of_end()
 
     def look(self) -> None:
-        """Load the files if they have changed since they were loaded, and were not changed since the last look."""
+        """Load the files again if they differ from those in use, and have not changed since the last check."""
         found = signature(self._settings)
         if not self._files.are_new(found):
             return
@@ -92,7 +92,8 @@ class ServerTls:
         log.info("tls_reloaded", valid_until=self._shown_end())
 
     def warn_of_end(self) -> None:
-        """Log once that the certificate ends within 14 days, once that it ends within 3, and once that it has ended."""
+        """Log once that the certificate expires within 14 days, once that it expires within 3 days, and once that it
+        has expired."""
         due = warning_due(self.certificate.not_after, self._now())
         if due is None or due == self._warned:
             return
@@ -115,8 +116,8 @@ class ServerTls:
 
 
 def client_context(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """Return a context for HTTP requests to secured ports of this system, from the variables of all clients. Reads
-    files. Raises OSError."""
+    """Return a TLS context for HTTP requests to secured ports of this system, from the variables TRON_CA, TRON_CERT and
+    TRON_KEY. Reads files. Raises OSError."""
     context = ssl.create_default_context(cafile=environ.get("TRON_CA") or None)
     if environ.get("TRON_CERT") and environ.get("TRON_KEY"):
         context.load_cert_chain(environ["TRON_CERT"], environ["TRON_KEY"])
@@ -124,8 +125,8 @@ def client_context(environ: Mapping[str, str]) -> ssl.SSLContext:
 
 
 class _Renewals:
-    """What one gRPC port asks at each handshake, on a thread of gRPC: the new certificate, None if it has not
-    changed."""
+    """gRPC calls this object for one port at each handshake, on a thread of gRPC. It returns the new certificate, or
+    None if the certificate has not changed."""
 
     def __init__(
         self,
@@ -143,7 +144,8 @@ class _Renewals:
 
 
 def _context_of(certificate: Certificate) -> ssl.SSLContext:
-    """Return a context for HTTP. Raises CertificateError for what OpenSSL does not accept, such as a short key."""
+    """Return a TLS context for HTTP. Raises CertificateError if OpenSSL does not accept the certificate, for example
+    because its key is short."""
     material = certificate.material
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

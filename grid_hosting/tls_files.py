@@ -1,4 +1,4 @@
-"""Reads the files of a server's certificate, and notices that they were renewed."""
+"""Reads the files of a server's certificate, and detects when they change."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from grid_hosting.security import SecuritySettings
 from grid_hosting.start import absolute, reason, shared_file
 
 Signature = tuple[FileStamp | None, ...]
-"""Changes if one of the files was replaced or written."""
+"""A value that changes if one of the certificate files is replaced or written."""
 
 
 def read_material(settings: SecuritySettings) -> Material:
-    """Return the contents of the files that the settings name. Raises CertificateError for a file that cannot be
-    read, and for a key that others than its owner may read."""
+    """Return the contents of the certificate files in the settings. Raises CertificateError if a file cannot be read,
+    or if users other than its owner have access to the key."""
     cert, key = settings.cert, settings.key
     if cert is None or key is None:
         raise CertificateError("cert: is not set")
@@ -28,7 +28,8 @@ def read_material(settings: SecuritySettings) -> Material:
 
 
 def read_file(setting: str, path: Path, *, private: bool = False) -> bytes:
-    """Return the content of a file. Raises CertificateError. `private`: only its owner may have access to it."""
+    """Return the content of the file of a setting. `private`: only its owner may have access to the file. Raises
+    CertificateError."""
     try:
         with path.open("rb") as file:
             if private and (why := shared_file(path, os.fstat(file.fileno()))):
@@ -42,5 +43,5 @@ def read_file(setting: str, path: Path, *, private: bool = False) -> bytes:
 
 
 def signature(settings: SecuritySettings) -> Signature:
-    """Return what changes when the files change; a file that is missing counts as changed."""
+    """Return a value that changes when one of the certificate files in the settings changes or disappears."""
     return tuple(file_stamp(path) for path in (settings.cert, settings.key, settings.client_ca) if path is not None)

@@ -1,10 +1,10 @@
-"""How the ports of one program are secured: with TLS and authentication, in plaintext on loopback, or not at all, which
-stops the start.
+"""Decides how the ports of one program are secured: with TLS and authentication, or in plaintext on loopback. Otherwise
+the program does not start.
 
 - Development: no certificate is configured, callers do not authenticate, and every port is bound to loopback.
 - Secured: every port speaks TLS, and every caller authenticates. On loopback, either may be missing.
-- Refused: a port is bound to another address without TLS or without authentication; unless `insecure_listen` allows it
-  to serve without authentication, with a warning each minute.
+- Refused: other machines can reach a port that has no TLS or no authentication. The setting `insecure_listen` allows a
+  port without authentication nevertheless; a warning is then logged each minute.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from grid_hosting.tls import ServerTls
 log = structlog.get_logger("security")
 
 LONGEST_STREAM = 1.2
-"""How long a stream may last, as a multiple of the time for which its connection takes new calls. gRPC varies that time
-by a tenth."""
+"""How long a stream may last, as a multiple of the time for which its connection accepts new calls. gRPC varies that
+time by a tenth."""
 
 WARN_EVERY = 60.0
-"""Seconds between two warnings of a port without TLS that other machines can reach."""
+"""Seconds between two warnings about a port without authentication that other machines can reach."""
 
 NO_CREDENTIALS = (
     "neither TLS nor authentication is configured, and the program listens on loopback only: all local users have full "
@@ -51,52 +51,53 @@ class TransportSecurity:
     """The transport security of one program. Raises StartError for files that cannot be used."""
 
     def __init__(self, what: str, settings: SecuritySettings) -> None:
-        """`what`: the program, as sentences name it."""
+        """`what` is the name of the program in messages."""
         self._what, self._settings = what, settings
         self.authentication = settings.authentication
         """Whether callers must authenticate."""
         self._exposed: dict[str, None] = {}
         self.tls = None if settings.cert is None else ServerTls(settings)
-        """The certificate; None in plaintext."""
+        """The certificate of the ports; None if they use plaintext."""
         if self.tls is not None and settings.trusted is None and not os.environ.get("TRON_CA"):
             raise StartError(
-                "[security] ca: is missing; with cert, name the CA bundle by which the programs verify each other"
+                "[security] ca: is missing; with `cert`, it must be set to the CA bundle with which the programs "
+                "verify each other"
             )
 
     @property
     def certificate_rules(self) -> CertificateRules:
-        """Which client certificates authenticate their holders."""
+        """The rules for which client certificates are accepted as credentials."""
         return self._settings.certificate_rules
 
     @property
     def max_connection_age(self) -> float | None:
-        """The seconds for which a connection of gRPC takes new calls; None: as long as it is open."""
+        """The seconds for which a gRPC connection accepts new calls; None if there is no limit."""
         settings = self._settings
         mutual = settings.client_ca is not None and settings.authentication
         return settings.max_connection_age if mutual and settings.max_connection_age else None
 
     @property
     def longest_stream(self) -> timedelta | None:
-        """How long a stream may last, so that a connection ends some time after it takes no new calls: longer than
-        those, so that the next stream needs a new connection. None: as long as its credential."""
+        """How long a stream may last; None if only its credential limits it. It is longer than a connection accepts new
+        calls, so that the next stream needs a new connection, and the old connection ends soon."""
         age = self.max_connection_age
         return None if age is None else timedelta(seconds=age * LONGEST_STREAM)
 
     def grpc_credentials(self) -> grpc.ServerCredentials | None:
-        """Return the credentials of one gRPC port; None for plaintext."""
+        """Return the server credentials for one gRPC port; None for plaintext."""
         return None if self.tls is None else self.tls.grpc_credentials()
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """Return the context of one HTTP port; None for plaintext."""
+        """Return the TLS context for one HTTP port; None for plaintext."""
         return None if self.tls is None else self.tls.ssl_context()
 
     def scheme(self) -> str:
-        """Return the scheme of the program's HTTP addresses."""
+        """Return the scheme of the program's HTTP addresses: `http` or `https`."""
         return "http" if self.tls is None else "https"
 
     def http_rules(self, address: str, *, same_host: bool = False, origins: Iterable[str] = ()) -> HttpRules:
-        """Return the rules for the requests of one HTTP port. `address`: the one that it is bound to; `same_host`:
-        pages of other ports of the same host may act; `origins`: further origins whose pages may act."""
+        """Return the rules for the requests of one HTTP port. `address` is the one to which the port is bound. For
+        `same_host` and `origins`, see `HttpRules`."""
         exposed = bound_beyond_loopback(address)
         own = [parse_listen(address).host, *([socket.gethostname()] if exposed else [])]
         return HttpRules(
@@ -112,7 +113,8 @@ class TransportSecurity:
         )
 
     def admit(self, *addresses: str) -> None:
-        """Check ports that are bound, before they serve. Raises ExposedError."""
+        """Check the addresses of ports that are bound, before the ports serve. Raises ExposedError if other machines
+        can reach a port that is not secured enough."""
         exposed = [address for address in addresses if bound_beyond_loopback(address)]
         if exposed and (
             refusal := exposure_refusal(
@@ -133,7 +135,8 @@ class TransportSecurity:
         self._warn()
 
     async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """Take up renewed files, and repeat the warning about ports without authentication, until cancelled."""
+        """Load renewed certificate files, and repeat the warning about ports without authentication, until
+        cancelled."""
         async with asyncio.TaskGroup() as tasks:
             if self.tls is not None:
                 tasks.create_task(self.tls.watch())
@@ -148,7 +151,7 @@ class TransportSecurity:
 
 
 def _host_name(text: str) -> str:
-    """Return a host name of this machine as the rules compare it; empty if no client can send it."""
+    """Return a host name of this machine in the form that the rules compare; empty if no client can send it."""
     try:
         return check_host_name(text)
     except ValueError:

@@ -12,11 +12,12 @@ from grid_hosting.pauses import PAUSES, Moment
 T = TypeVar("T")
 
 LONGEST = 0.005
-"""Seconds of one turn; a piece that begins within it may end after it."""
+"""Maximum number of seconds of one turn. A piece of work that begins within it may end after it."""
 
 
 class Turn:
-    """The current turn of the loop, for one kind of work; `before_rest` is called each time before other work runs."""
+    """The current turn of the event loop, for one kind of work, which `cause` gives. `before_rest` is called each time
+    before other work runs."""
 
     __slots__ = ("_before_rest", "_began", "_cause")
 
@@ -38,7 +39,7 @@ class Turn:
         return time.perf_counter() - self._began.at >= LONGEST
 
     async def rest(self) -> None:
-        """Let other work run."""
+        """End this turn, let other work run, and begin the next turn."""
         if self._before_rest is not None:
             self._before_rest()
         self.end()
@@ -46,5 +47,5 @@ class Turn:
         self._began = Moment.now()
 
     def end(self) -> None:
-        """Record how long this turn was."""
+        """Record how long this turn took."""
         PAUSES.since(self._began, self._cause)

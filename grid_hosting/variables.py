@@ -1,5 +1,5 @@
-"""Finds variables of the environment that look like settings and are none: such a mistake must not leave a protection
-out. Pure."""
+"""Finds environment variables that look like settings but are not: such a mistake must not disable a protection.
+Pure."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ _OF_KUBERNETES = re.compile(r"SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UD
 def unknown_variables(
     environ: Mapping[str, str], table: str, settings: Collection[str], *, also: Collection[str] = ()
 ) -> list[str]:
-    """Return one text for each variable TRON_TABLE_* that is no setting; it begins with the name of the variable.
+    """Return one message for each variable TRON_TABLE_* that is not a setting of this table; it begins with the name of
+    the variable.
 
-    An empty variable counts as not given. `also`: variables that the settings name, such as that of a secret.
+    An empty variable counts as not given. `also` has variables that are allowed because settings refer to them, such as
+    the variable with a secret.
     """
     prefix = f"TRON_{table.upper()}_"
     found = []
@@ -30,7 +32,8 @@ def unknown_variables(
 
 
 def named_variables(settings: Any) -> set[str]:
-    """Return the variables that settings name: the values of all names that end with `_env`."""
+    """Return the environment variables that settings refer to: the values of all settings whose names end with
+    `_env`."""
     if isinstance(settings, Mapping):
         own = {str(value) for name, value in settings.items() if str(name).endswith("_env") and value}
         return own.union(*map(named_variables, settings.values()))

@@ -1,4 +1,4 @@
-"""A number that only grows, and tasks that wait for it; it wakes readers of data that others write. No queue."""
+"""A number that only grows, and for which tasks can wait. It wakes readers when data has changed, without a queue."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from typing import IO, Any
 def write_whole(path: Path, content: str | bytes, *, durable: bool = False, mode: int | None = None) -> None:
     """Write a file, and create its folder if it is missing. Raises OSError; the file is then unchanged.
 
-    `durable`: when this returns, the content survives a power cut. `mode`: the permissions of the file; until it has
-    them, only its owner can use it. By default they are those of any new file.
+    `durable`: when this returns, the content survives a power cut. `mode`: the permissions of the file; until they are
+    set, only its owner can use it. If it is None, the file has the permissions of any new file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")

@@ -240,7 +240,7 @@ def test_files_that_cannot_be_used_stop_tron_up_in_one_line(tmp_path: Path) -> N
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "[security] key: " in line
-    assert "may be used by others than its owner (mode 0644)" in line
+    assert "is accessible to users other than its owner (mode 0644)" in line
 
 
 def _run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:

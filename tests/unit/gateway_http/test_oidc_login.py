@@ -497,11 +497,11 @@ async def test_requests_to_an_issuer_follow_no_redirect_and_are_bounded(tmp_path
     ("content", "mode", "said_of_it"),
     [
         (None, 0, "No such file"),
-        ("0123456789", 0o640, "may be used by others"),
-        ("", 0o600, "has not one secret"),
-        ("two\nlines", 0o600, "has not one secret"),
-        ("é", 0o600, "has not one secret"),
-        ("x" * 2000, 0o600, "has not one secret"),
+        ("0123456789", 0o640, "is accessible to users other than its owner"),
+        ("", 0o600, "does not have one secret"),
+        ("two\nlines", 0o600, "does not have one secret"),
+        ("é", 0o600, "does not have one secret"),
+        ("x" * 2000, 0o600, "does not have one secret"),
     ],
     ids=str,
 )

@@ -118,7 +118,7 @@ async def test_cancelled_calls_cannot_pile_up_changes(monkeypatch: pytest.Monkey
             call = asyncio.create_task(system.call(name))
             await system.began.wait()
             await cancelled(call)
-        with pytest.raises(QuotaExceeded, match="2 changes are under way"):
+        with pytest.raises(QuotaExceeded, match="2 changes are already running"):
             await system.call("three")
         assert system.changed == ["one", "two"]
         system.on_disk.set()

@@ -257,7 +257,7 @@ async def test_an_open_stream_ends_with_its_credential() -> None:
         await call.read()
         with pytest.raises(grpc.aio.AioRpcError) as failed:
             await call.read()
-        assert _status(failed.value)[1:] == ("CREDENTIAL_EXPIRED", "the credential of this call has ended")
+        assert _status(failed.value)[1:] == ("CREDENTIAL_EXPIRED", "the credential of this call has expired")
 
 
 RELAY = Principal("token:relay", (Grant(Role.RELAY, "*"), Grant(Role.OBSERVER, "*")))
@@ -307,7 +307,7 @@ async def test_a_relay_calls_for_nobody_on_a_stream_and_names_nobody_where_relay
     for more in ((CALLER_TOKEN, "reader"), (ON_BEHALF_OF, b"token:worker"), (ON_BEHALF_OF, b"")):
         async with running(with_relay(), roles=roles) as server:
             for kind in ("UnaryStream", "StreamUnary", "StreamStream", "ReadWrite"):
-                assert "single calls only" in (await server.refused(kind, (*AS_RELAY, more)))[2]
+                assert "unary calls only" in (await server.refused(kind, (*AS_RELAY, more)))[2]
     async with running(with_relay()) as server:
         text = (await server.refused("UnaryUnary", (*AS_RELAY, (ON_BEHALF_OF, b"token:worker"))))[2]
     assert text == "/test.Kinds/UnaryUnary: a relay cannot call it for another principal"

@@ -135,12 +135,12 @@ def edit(change: Callable[[dict[str, object]], object]) -> Callable[[Path], None
         (damage(lambda old: old[:-9], "manifest.json"), "manifest.json: is damaged: it is not the manifest"),
         (damage(lambda _: b"\xff", "manifest.json"), "manifest.json: is damaged: it is not text"),
         (damage(lambda _: b"[]", "manifest.json"), "manifest.json: is damaged: it is not the manifest"),
-        (edit(lambda document: document.update(format=2)), "is of format 2; this installation knows 1"),
-        (edit(lambda document: document["files"][0].update(path="../x/policy.json")), "no file of a data directory"),  # type: ignore[index]
-        (edit(lambda document: document["files"][0].update(path="/etc/passwd")), "no file of a data directory"),  # type: ignore[index]
+        (edit(lambda document: document.update(format=2)), "has format 2; this installation supports format 1"),
+        (edit(lambda document: document["files"][0].update(path="../x/policy.json")), "not a file of a data directory"),  # type: ignore[index]
+        (edit(lambda document: document["files"][0].update(path="/etc/passwd")), "not a file of a data directory"),  # type: ignore[index]
         (
             edit(lambda document: [each.update(schema=9) for each in document["files"] if each["schema"]]),  # type: ignore[attr-defined]
-            "has schema 9; this installation knows",
+            "has schema 9; this installation supports schemas 1 to",
         ),
     ],
 )
@@ -184,7 +184,7 @@ def test_a_running_system_is_not_replaced(data: Path, tmp_path: Path, lock: str)
 def test_a_directory_that_is_not_empty_is_replaced_only_when_asked_and_kept(data: Path, tmp_path: Path) -> None:
     back_up(data, tmp_path / "copy", "1")
     (data / "monitor" / "policy.json").write_text("{}")
-    with pytest.raises(BackupError, match="data: is not empty; with --force it is kept beside"):
+    with pytest.raises(BackupError, match="data: is not empty; use --force to replace it"):
         restore(tmp_path / "copy", data, replace=False)
     restored = restore(tmp_path / "copy", data, replace=True)
     assert (data / "monitor" / "policy.json").read_text() == '{"": {"flap_count": 7}}'

@@ -29,8 +29,8 @@ def token(tmp_path: Path) -> Path:
     ("content", "mode", "said"),
     [
         (None, 0o600, "No such file or directory"),
-        (TOKEN, 0o640, "may be used by others than its owner (mode 0640)"),
-        (TOKEN, 0o604, "may be used by others than its owner (mode 0604)"),
+        (TOKEN, 0o640, "is accessible to users other than its owner (mode 0640)"),
+        (TOKEN, 0o604, "is accessible to users other than its owner (mode 0604)"),
         ("", 0o600, "contains no token"),
         (f"{TOKEN}\n\n", 0o600, "must contain one token and nothing else"),
         (f"{TOKEN}\n{TOKEN}\n", 0o600, "must contain one token and nothing else"),
@@ -119,7 +119,7 @@ def test_a_certificate_in_a_trust_domain_is_the_only_credential(tmp_path: Path, 
     )
     assert own_principal(settings, {}) == "spiffe:tron/servers"
     use_own_credential("monitor", settings, None, (), {})
-    with pytest.raises(StartError, match="already that of spiffe:tron/servers"):
+    with pytest.raises(StartError, match="already authenticates it as spiffe:tron/servers"):
         use_own_credential("monitor", settings, token, (), {})
     other = settings.model_copy(update={"trust_domains": ("other",)})
     assert own_principal(other, {}) == ""

@@ -82,7 +82,7 @@ def test_a_key_that_others_may_read_or_write_is_refused(tmp_path: Path, mode: in
     settings = settings_for(tmp_path)
     assert settings.key is not None
     settings.key.chmod(mode)
-    with pytest.raises(StartError, match=rf"key: .* may be used by others than its owner \(mode {mode:04o}\)"):
+    with pytest.raises(StartError, match=rf"key: .* is accessible to users other than its owner \(mode {mode:04o}\)"):
         ServerTls(settings)
 
 

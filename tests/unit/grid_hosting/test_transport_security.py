@@ -209,11 +209,14 @@ ISSUER_TABLE = '[[security.jwt]]\nissuer = "https://a"\naudience = "tron"\nalgor
         ('[security]\nhttp_origins = ["https://a"]\n', "[security] authentication: is false; `http_origins`"),
         ('[security]\nauthentication = true\nlegacy_open_to = ["10.1.0.1/16"]\n', "legacy_open_to: '10.1.0.1/16' is"),
         ('[[security.jwt]]\nissuer = "https://a"\n', "jwt.0.audience: "),
-        (ISSUER_TABLE + 'keys_file = "k"\n', "[security] authentication: is false; `jwt` has an effect only with it"),
-        (ISSUER_TABLE, "jwt.0: https://a: set one of keys_file and keys_url"),
+        (
+            ISSUER_TABLE + 'keys_file = "k"\n',
+            "[security] authentication: is false; `jwt` has an effect only with authentication",
+        ),
+        (ISSUER_TABLE, "jwt.0: https://a: set either keys_file or keys_url"),
         (
             ISSUER_TABLE + 'keys_url = "http://a/k"\n',
-            "jwt.0.keys_url: 'http://a/k' is not the URL of an issuer with TLS",
+            "jwt.0.keys_url: 'http://a/k' is not a valid https URL",
         ),
         (ISSUER_TABLE + 'key = "k"\n', "jwt.0.key: "),
         ((ISSUER_TABLE + 'keys_file = "k"\n') * 2, "jwt: https://a is configured twice"),
