@@ -4,7 +4,7 @@ The core makes the decisions and does no I/O. Read in this order.
 
 - `policy`, `policy_layers`                       the thresholds, and the source of each.
 - `facts`                                         the detector's record of a service, and its transitions.
-- `detector`, `living`, `tally`, `hold`           the state machine, its counts; stalls of the registry hold verdicts.
+- `detector`, `living`, `tally`, `hold`           the state machine; counts; how long stalls hold verdicts.
 - `pending`                                       transitions that wait for their ruling.
 - `suppression`, `guard`, `damping`               whether an alert is sent now.
 - `audience`, `hierarchy`, `lineage`, `grouping`  the recipients: parent, ancestors, orphans; the subtree.
@@ -12,8 +12,8 @@ The core makes the decisions and does no I/O. Read in this order.
 - `follow_up`, `held_deaths`, `escalation`        the work that remains for later frames.
 - `preauthorized`, `preauthorizer`                suspicions that the registry applies on its own.
 - `orders`, `judge`                               the orders to the registry; the object that connects the stages.
-- `session`                                       one stream of facts: the calls that follow, and refused verdicts.
-- `explanation`, `margin`                         the explanation of a verdict; how close a service came to one.
+- `session`                                       one stream of facts: the calls that result, and refused verdicts.
+- `explanation`, `margin`                         explains a verdict; the safety margin of a service.
 - `registry_loss`, `unreached`                    notices to operators about failures that no agent receives.
 
 The shell:

@@ -1,8 +1,8 @@
 """Creates the alerts of a transition. Pure: an alert is a value with the facts that led to it; its text is in
 `messages`.
 
-The id of an alert follows from its subject. So if the same verdict is sent twice (by a TRON process that was killed
-between deciding and reading the answer), both are one alert.
+The id of an alert is computed from what the alert is about. So if TRON is killed before it reads the answer to a
+verdict, and sends the same verdict again, both alerts have the same id and count as one.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from tron.suppression import FlapLimit, Suppression
 _NAMESPACE = uuid.UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
 
 MAX_LISTED = 8_000
-"""Bytes of ids that one alert lists; what is left out is counted. The registry takes 16 KiB of details."""
+"""The most bytes of service ids in one alert; the others are only counted. The registry accepts 16 KiB of details."""
 
 MAX_ESCALATED_FROM = 4_000
-"""Bytes of ids of the recipients from which an alert escalated; the first ones are left out."""
+"""The most bytes of ids of the recipients from which an alert escalated; the earliest recipients are left out."""
 
 
 _OF_JUDGEMENTS = [kind.meaning.event_type for kind in Kind]
@@ -47,7 +47,7 @@ _ORPHANS = {
 def alerts_of(
     transition: Transition, audience: Audience, suppression: Suppression, wall_now: float, attentive_now: float
 ) -> list[Event]:
-    """Return all alerts about a transition: its own alert first, then those to other recipients; empty if there are
+    """Return all alerts about a transition: first the alert to its recipient, then those to others; empty if there are
     none. `wall_now` is the epoch time of `attentive_now`."""
     alert = alert_for(transition, wall_now, attentive_now, audience.recipient)
     if alert is None:
@@ -140,19 +140,19 @@ def with_subtree(alert: Event, affected: Sequence[str], orphans: int) -> Event:
 
 
 def held(alert: Event, why: str) -> Event:
-    """Return the alert, marked as held for now."""
+    """Return the alert, marked as held for now, with the reason `why`."""
     return replace(alert, details={**alert.details, "held_for": why})
 
 
 def flapping(alert: Event, limit: FlapLimit) -> Event:
-    """Return the last suspicion that is sent before damping."""
+    """Return the alert about the last suspicion before damping; it says that further suspicions raise no alert."""
     text = messages.flapping(alert.message, limit.count, limit.window)
     return replace(alert, message=text, details={**alert.details, "damped": True, "suspicions": limit.count})
 
 
 def escalated_copy(alert: Event, recipient: str, why: str, *, is_back: bool = False) -> Event:
-    """Return the copy for the next recipient: the same alert, with its previous recipients. `is_back`: the service is
-    back meanwhile."""
+    """Return the copy of an alert for its next recipient; it names the earlier recipients, and why the alert escalated.
+    `is_back`: whether the service is alive again."""
     way = [*alert.details.get("escalated_from", ()), alert.recipient]
     way = within(way[::-1], MAX_ESCALATED_FROM)[::-1]
     details = {**alert.details, "escalated_from": way, "escalated_because": why}
@@ -162,7 +162,7 @@ def escalated_copy(alert: Event, recipient: str, why: str, *, is_back: bool = Fa
 
 
 def released(alert: Event, recipient: str) -> Event:
-    """Return the copy of an alert that was held, to be sent now."""
+    """Return the copy of an alert that was held and is sent to this recipient now."""
     details = {name: value for name, value in alert.details.items() if name != "held_for"}
     details["was_held_for"] = alert.details.get("held_for", "")
     return replace(alert, recipient=recipient, details=details)

@@ -1,5 +1,5 @@
-"""Finds the audience of a transition: its recipient, the orphans of a death, and the subtree that failed with the
-service. Pure."""
+"""Finds the audience of a transition, that is, everyone whom it concerns: the recipient of its alert, the orphans of a
+death, and the services below it that failed too. Pure."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tron.grouping import Groups
 from tron.hierarchy import Hierarchy
 
 MAX_GROUPED = 400_000
-"""Bytes of ids that one verdict takes along: a call has at most 1 MiB. A service that does not fit gets its own
-alert."""
+"""The most bytes of service ids that one verdict lists, because a call has at most 1 MiB. A service that does not fit
+raises an alert of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Audience:
     recipient: str
     """The recipient: a parent as declared, an ancestor's service_id, or the operators; empty if there is none."""
     others: tuple[str, ...] = ()
-    """The other recipients of the alert about the death that a return ends."""
+    """If the service is back: the other recipients that were notified of its death."""
     stands_in: str = ""
     """The next ancestor that is not down, which replaces the parent for the orphans."""
     orphans: tuple[Orphan, ...] = ()
@@ -61,7 +61,7 @@ class Audiences:
         self._escalations = escalations
 
     def of(self, transition: Transition, *, held: bool) -> Audience:
-        """Return the audience of a transition. `held`: its alert is not sent now, so only its recipient matters."""
+        """Return the audience of a transition. `held`: its alert is held, so only the recipient is determined."""
         facts, kind = transition.facts, transition.kind
         recipient = self._recipient(kind, facts)
         if held:
@@ -86,8 +86,8 @@ class Audiences:
         )
 
     def of_held_death(self, facts: Facts) -> Audience:
-        """Return the audience of a death whose alert was held and is sent now; its subtree was listed or held
-        separately."""
+        """Return the audience of a death whose alert was held and is sent now. It has no subtree: the services below
+        were listed by another alert, or are held separately."""
         return Audience(
             self._hierarchy.recipient_of(facts) or OPERATORS,
             stands_in=self._hierarchy.next_live(facts.service_id),
@@ -147,7 +147,7 @@ class Audiences:
 
 
 def within(service_ids: Sequence[str], room: int) -> list[str]:
-    """Return as many of the services, from the first on, as fit in `room` bytes."""
+    """Return the longest beginning of a list of service ids that fits in `room` bytes."""
     listed: list[str] = []
     for service_id in service_ids:
         room -= len(service_id.encode()) + 6

@@ -25,9 +25,9 @@ class PolicyConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     tolerance_ratio: float = _DEFAULT.tolerance_ratio
-    """A miss is counted after n x interval + tolerance; the tolerance is this share of the interval."""
+    """The n-th miss is counted after n x interval + tolerance; the tolerance is this share of the interval."""
     tolerance_min: float = _DEFAULT.tolerance_min
-    """Minimum of the tolerance, in seconds."""
+    """The tolerance is at least this many seconds."""
     misses_before_warning: int = _DEFAULT.misses_before_warning
     """Missed heartbeats after which a service is SUSPECT."""
     misses_before_down: int = _DEFAULT.misses_before_down
@@ -41,11 +41,11 @@ class PolicyConfig(BaseModel):
     reconnect_grace: float = _DEFAULT.reconnect_grace
     """Seconds for which a stream may stay broken before the service is down."""
     reattach_window: float = _DEFAULT.reattach_window
-    """Seconds for which services may take to reconnect after the registry restarted or stalled."""
+    """Seconds that services may take to reconnect after the registry restarted or stalled."""
     escalate_after: float = _DEFAULT.escalate_after
     """Seconds for which an alert waits for its acknowledgement before it escalates to the next ancestor."""
     busy_cap: float = _DEFAULT.busy_cap
-    """Maximum number of seconds for which a service that declared itself busy is exempt."""
+    """Maximum number of seconds for which a service that declared itself busy may be silent or make no progress."""
     orphan_policy: Literal["keep", "stop", "adopt"] = "keep"
     """What the children of a service that is down should do: keep (continue), stop, or adopt (alerts about the children
     go to the next ancestor that is not down)."""
@@ -58,16 +58,16 @@ class PolicyConfig(BaseModel):
     flap_window: float = _DEFAULT.flap_window
     """Length of the window of `flap_count`, in seconds."""
     guard_ratio: float = _DEFAULT.guard_ratio
-    """The mass-failure guard becomes active if more than this share of the live services ..."""
+    """A mass failure is a failure of more than this share of the live services at once; see also `guard_min`."""
     guard_min: int = _DEFAULT.guard_min
-    """... and at least this many ..."""
+    """A mass failure is a failure of at least this many services at once; see also `guard_ratio`."""
     guard_burst: float = _DEFAULT.guard_burst
-    """... fail within this many seconds."""
+    """Services fail at once, for the mass-failure guard, if they fail within this many seconds."""
     guard_window: float = _DEFAULT.guard_window
-    """The guard ends this many seconds after the last failure."""
+    """The mass-failure guard holds alerts until this many seconds after the last failure."""
 
     def values(self) -> dict[str, Any]:
-        """Return the values that are set, as `Policy` takes them."""
+        """Return the thresholds that are set, by name, with the types that `Policy` expects."""
         given = self.model_dump(exclude_unset=True)
         if "orphan_policy" in given:
             given["orphan_policy"] = OrphanPolicy[given["orphan_policy"].upper()]
@@ -78,7 +78,7 @@ class Config(ProgramConfig):
     """TRON, the heartbeat monitor: evaluates which services are alive, and notifies their parents."""
 
     listen: Listen = "127.0.0.1:6123"
-    """Listen address, HOST:PORT. Port 0: any free port. No HOST: all interfaces of the machine."""
+    """Listen address, HOST:PORT. Use port 0 for any free port; leave out HOST to listen on all interfaces."""
     registry: Dial = "127.0.0.1:6122"
     """The address of the registry."""
     token_file: OptionalFile = None
@@ -92,16 +92,17 @@ class Config(ProgramConfig):
     policy: PolicyConfig = PolicyConfig()
     """The thresholds for all services."""
     overrides: dict[str, PolicyConfig] = Field(default_factory=dict)
-    """Thresholds for single services, by service_id; a threshold that is not set is as in `policy`."""
+    """Thresholds for single services, by service_id; a threshold that is not set here has its value from `policy`."""
     probe_targets: tuple[str, ...] = ()
-    """`host` or `host:port` to which TRON may connect if a policy confirms by probe; a service chooses its own URL."""
+    """Each `host` or `host:port` to which TRON may connect if a policy sets `confirm_by_probe`. The list is needed
+    because each service chooses its own URL."""
     registry_lost_after: float = Field(default=LOST_AFTER, gt=0, le=3600)
     """Seconds without an answer from the registry after which operators are notified."""
     registry_lost_after_drain: float = Field(default=LOST_AFTER_DRAIN, gt=0, le=3600)
-    """As `registry_lost_after`, if the registry announced that it is draining, and after TRON's own start."""
+    """Replaces `registry_lost_after` after the registry announced that it is draining, and after TRON's own start."""
     metrics_listen: OptionalListen = "127.0.0.1:6125"
-    """Listen address of the metrics for Prometheus, which are served as http://HOST:PORT/metrics. Port 0: any free
-    port; `off`: no metrics. If the address is in use, TRON logs that and serves no metrics."""
+    """Listen address of the metrics for Prometheus, which are served as http://HOST:PORT/metrics. Use port 0
+    for any free port, and `off` to disable metrics. If the address is in use, TRON logs that and serves no metrics."""
     self_register: CliImplicitFlag[bool] = True
     """Register TRON itself, so that it is listed like any other service."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from tron.policy import Policies
 
 MAX_SERVICES = 50_000
-"""Services whose suspicions are remembered. Overflow rule: those that were quiet for longest are forgotten."""
+"""Suspicions of this many services are remembered. Overflow rule: the service suspected longest ago is forgotten."""
 
 
 @dataclass(slots=True)
@@ -30,7 +30,7 @@ class Damping:
         self._flaps: dict[str, _Flaps] = {}
 
     def suspected(self, service_id: str, now: float, policies: Policies) -> bool:
-        """Count a suspicion. Return whether it reached the limit."""
+        """Count a suspicion of a service. Return whether it reached the flap limit, so that damping begins."""
         policy = policies.of(service_id)
         flaps = self._flaps.pop(service_id, None) or _Flaps()
         self._flaps[service_id] = flaps  # the newest last
@@ -50,7 +50,7 @@ class Damping:
         return flaps is not None and now < flaps.until
 
     def count(self, service_id: str, now: float, window: float) -> int:
-        """Return how often the service was suspected within the window, up to the limit."""
+        """Return how often a service was suspected in the last `window` seconds; at most `flap_count` are counted."""
         flaps = self._flaps.get(service_id)
         return 0 if flaps is None else sum(1 for each in flaps.times if each >= now - window)
 

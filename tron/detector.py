@@ -18,9 +18,9 @@
 
 A stream that the registry itself ended (`detached_reason`) is no evidence: its service is judged by silence alone.
 
-A service that declared itself busy is exempt until then, from silence and from a lack of progress, but not from a
-broken stream. A service that sends heartbeats is never down, however long it makes no progress. Deregistration waits
-while it is held (a mass failure, maintenance), and no service is called stalled under maintenance.
+A service that declared itself busy is exempt from silence and from a lack of progress until its busy time ends, but
+not from a broken stream. A service that sends heartbeats is never down, however long it makes no progress.
+Deregistration waits while it is held (a mass failure, maintenance), and no service is called stalled under maintenance.
 
 All times are attentive seconds from the frames of the registry: the detector owns no clock. Evidence from before the
 registry stopped receiving heartbeats (its start, or a stall) is ignored for the reattach window: silence that nobody
@@ -42,12 +42,12 @@ from tron.policy import Policies, Policy
 from tron.tally import Tally
 
 SPARE_DEADLINES = 1000
-"""Deadlines that may be out of date, beside four for each service."""
+"""Outdated deadlines are removed when there are more deadlines than this number plus four for each service."""
 
 RETURNING = 1.0
-"""Attentive seconds for which the reattach window goes on after a service opened its first stream in it, at most
-`hold.LONGEST` in all: a registry that accepts thousands of streams on a slow machine is not done when the window ends,
-and the agents that wait for their turn are alive."""
+"""Attentive seconds for which the reattach window continues after a service opened its first stream within it, at
+most `hold.LONGEST` in all: a slow machine may need longer than one window to accept thousands of streams, and the
+agents that wait for their turn are alive."""
 
 
 class Detector:
@@ -64,9 +64,9 @@ class Detector:
         self._returned_at = 0.0
         """The attentive second at which a service last opened its first stream since `hearing_since`."""
         self.defers = False
-        """Whether the registry takes report deadlines."""
+        """Whether the registry accepts report deadlines."""
         self.tally = Tally()
-        """How many services there are by state."""
+        """The number of services in each state."""
         self.living = Living()
         """The services that are judged alive, counted."""
         self.hearing_since = 0.0
@@ -88,15 +88,15 @@ class Detector:
         return self._leases.get(service_id)
 
     def find_incarnation(self, incarnation: int) -> Lease | None:
-        """Return the record of a service by its current incarnation."""
+        """Return the record of the service whose current incarnation this is; None if there is none."""
         return self._by_incarnation.get(incarnation)
 
     def leases(self) -> list[Lease]:
-        """Return all records."""
+        """Return the records of all services."""
         return list(self._leases.values())
 
     def observe(self, facts: Facts) -> None:
-        """Record all facts about a service."""
+        """Record all facts about a service, in place of those that were known."""
         before = self._leases.get(facts.service_id)
         self.forget(facts.service_id)
         lease = Lease(
@@ -121,9 +121,13 @@ class Detector:
         self._schedule(lease)
 
     def record_beat(self, incarnation: int, observation: int, at: float) -> None:
-        """Record a heartbeat, or the report that a deadline was reached, with the last heartbeat. A later due time
-        needs no new entry, because the earlier entry is checked again when it is due. An earlier due time needs one: a
-        heartbeat can end a hold, or make a service alive again."""
+        """Record that the service with this incarnation was last heard `at` (attentive seconds): a heartbeat arrived,
+        or the registry reports that the service reached its report deadline.
+
+        If the service's next transition is now due later, its entry in the queue stays, and is checked again when it
+        is due. If the transition is due earlier (a heartbeat can end a hold, or make a service alive again), the
+        service gets a new entry.
+        """
         lease = self._by_incarnation.get(incarnation)
         if lease is None or (observation <= lease.observation and lease.deadline is None):
             return
@@ -136,10 +140,11 @@ class Detector:
         self._schedule(lease)
 
     def refresh(self, facts: Facts) -> None:
-        """Take over when a service was last heard, and its gaps, from facts that were asked for. What is due stays.
+        """Update when a service was last heard, and its longest gap, from facts that were requested for this service
+        alone. Its deadlines stay.
 
-        The observation stays too: these facts came ahead of the frames, and a verdict on what is known from frames must
-        not pass for one on newer facts.
+        Its observation stays too: these facts came ahead of the frames, and a verdict that is based on frames must not
+        be mistaken for one that is based on newer facts.
         """
         lease = self._leases.get(facts.service_id)
         if lease is None or lease.facts.incarnation != facts.incarnation or facts.observation < lease.observation:
@@ -149,8 +154,8 @@ class Detector:
 
     def defer(self, service_id: str) -> ReportDeadline | None:
         """Return the deadline at which the registry should report a service that is ALIVE, if no more heartbeats
-        arrive; the registry sends none of its heartbeats before. Return None if the heartbeats should be sent, or the
-        registry already has that deadline.
+        arrive; until then the registry sends none of its heartbeats. Return None if the heartbeats should be sent, or
+        the registry already has that deadline.
 
         The first deadline of a service is computed from all its heartbeats. A later one is computed from other
         thresholds, and may have passed already: then the registry reports the service at once.
@@ -182,7 +187,7 @@ class Detector:
                 self.living.remove(unit_of(gone.facts))
 
     def confirm_down(self, service_id: str, incarnation: int) -> None:
-        """Record that the service's host refuses connections to it: a suspect with a broken stream is then down."""
+        """Record that the host of a service refuses connections to it: if its stream is broken, it is down at once."""
         lease = self._leases.get(service_id)
         if lease is not None and lease.facts.incarnation == incarnation and lease.disconnected:
             lease.confirmed = True
@@ -258,7 +263,7 @@ class Detector:
         return [(kind, due) for kind, due, _ in self.forecast(service_id)]
 
     def forecast(self, service_id: str) -> list[tuple[Kind, float, LivenessCause]]:
-        """Return the same transitions, with the cause of each."""
+        """Return the transitions that `deadlines` returns, with the cause of each."""
         lease = self._leases.get(service_id)
         if lease is None or service_id in self._exempt:
             return []
@@ -278,22 +283,22 @@ class Detector:
         return found
 
     def held_until(self, lease: Lease) -> float:
-        """Return until when no conclusion is drawn, because the last evidence is from before the registry received
-        heartbeats again."""
+        """Return the attentive second until which there is no verdict about a service, because its last evidence is
+        from before the start or the last stall of the registry; 0 if the evidence is newer."""
         evidence = lease.heard_at if not lease.disconnected else (lease.facts.attached_at or 0.0)
         return self._held(evidence, self._policies.of(lease.facts.service_id), returning=lease.disconnected)
 
     def break_held_until(self, lease: Lease) -> float:
-        """Return until when a break of the currently open stream would cause no conclusion."""
+        """Return the attentive second until which a break of the open stream causes no suspicion; 0 if it does now."""
         return self._held(lease.facts.attached_at or 0.0, self._policies.of(lease.facts.service_id), returning=False)
 
     def window_ends(self, policy: Policy) -> float:
-        """Return the end of the reattach window for services that have not opened a new stream."""
+        """Return the attentive second at which the reattach window ends for services without a new stream."""
         returning_until = min(self._returned_at + RETURNING, self.hearing_since + LONGEST)
         return max(self.hearing_since + policy.reattach_window, returning_until)
 
     def busy_until(self, lease: Lease) -> float:
-        """Return until when a service is exempt; 0 if it never declared itself busy."""
+        """Return the attentive second until which a service declared itself busy, limited by `busy_cap`; 0 if never."""
         return self._busy_until(lease, self._policies.of(lease.facts.service_id))
 
     # --- inside -----------------------------------------------------------------------------------------------------

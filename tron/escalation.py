@@ -1,7 +1,7 @@
 """Decides when an unacknowledged alert escalates to the next ancestor. Pure.
 
-A delivery is one copy of an alert that has been waiting for one recipient since a time; the registry keeps it.
-`hierarchy` knows which recipients are down.
+A delivery is one copy of an alert that waits for the acknowledgement of one recipient. The registry keeps the
+deliveries, and `hierarchy` knows which recipients are down.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Step:
 
 def next_step(delivery: Delivery, now: float, after: float, lost: str, hold: float | None) -> Step:
     """Return whether a delivery escalates at `now`: its recipient did not acknowledge it within `after` seconds, or the
-    recipient is `lost` (the reason; empty if it is not). `hold`: the seconds to wait while alerts about its service are
-    held."""
+    recipient is `lost` (the reason; empty if it is not). `hold`: the seconds to wait if alerts about its service are
+    held; else None."""
     if hold is not None:
         return Step(now + hold)
     if not lost and now < delivery.since + after:
@@ -60,7 +60,7 @@ class Escalations:
         return len(self._deliveries)
 
     def put(self, delivery: Delivery) -> None:
-        """Record that a delivery waits, or changed."""
+        """Add a delivery, or replace one that changed."""
         key = (delivery.event.alert_id, delivery.event.recipient)
         self._deliveries[key] = delivery
         self._to.setdefault(delivery.event.recipient, {})[key] = None
@@ -77,7 +77,7 @@ class Escalations:
                 del self._to[recipient]
 
     def waiting_for(self, recipient: str) -> list[Delivery]:
-        """Return the deliveries that wait for a recipient, under the name that they use for it."""
+        """Return the deliveries that wait for a recipient and name it by exactly this id or name."""
         return [self._deliveries[key] for key in self._to.get(recipient, ())]
 
     def about(self, service_id: str) -> list[Delivery]:
@@ -85,15 +85,15 @@ class Escalations:
         return [delivery for delivery in self._deliveries.values() if delivery.event.service_id == service_id]
 
     def look_at(self, service_id: str, name: str | None = None) -> None:
-        """Check the deliveries for a recipient at once, by its service_id or name, because the state of the recipient
-        changed."""
+        """Check the deliveries for this recipient in the next call of `due`, because the state of the recipient
+        changed. Deliveries may name the recipient by its service_id or by its name."""
         for recipient in (service_id,) if name is None or name == service_id else (service_id, name):
             for key in self._to.get(recipient, ()):
                 if escalates(self._deliveries[key]):
                     heappush(self._looks, (0.0, key))
 
     def look_again(self, delivery: Delivery, at: float) -> None:
-        """Check a delivery again at this attentive second."""
+        """Have a delivery checked again at this attentive second."""
         heappush(self._looks, (at, (delivery.event.alert_id, delivery.event.recipient)))
 
     def due(self, now: float, limit: int | None = None) -> list[Delivery]:

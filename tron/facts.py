@@ -25,7 +25,7 @@ NEVER = float("inf")
 
 
 class Kind(Enum):
-    """The kind of a transition."""
+    """The kind of a transition, which is a change of a service's liveness."""
 
     MISS = "miss"
     SUSPECT = "suspect"
@@ -33,7 +33,7 @@ class Kind(Enum):
     DOWN = "down"
     DEREGISTER = "deregister"
     RECOVER = "recover"
-    """The service is back before it was down: no recipient is notified."""
+    """The service is back and had not been declared down: no recipient is notified."""
     RESTORE = "restore"
     """The service is back after it was down."""
 
@@ -57,7 +57,7 @@ class Meaning:
 
     @property
     def log_word(self) -> str:
-        """The name of the log event."""
+        """The name of the log event for a transition of this kind."""
         if self.event_type is None:
             return "service_recovered"
         return self.event_type.log_word or self.event_type.name
@@ -83,8 +83,8 @@ _MEANINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One decision. `due` is the time at which it became true, in attentive seconds, not the time at which it was
-    noticed."""
+    """One change of a service's liveness that the detector decided. `due` is the time at which it became true, in
+    attentive seconds, not the time at which it was noticed."""
 
     kind: Kind
     service_id: str

@@ -1,4 +1,4 @@
-"""The work that remains after rulings: deaths that are held, orphans that wait for room, alerts that escalate. Pure.
+"""The work that remains after rulings: alerts that are held, orphans to be notified, alerts that escalate. Pure.
 
 Each method returns the copies of alerts that TRON asks the registry to send now.
 """
@@ -40,38 +40,38 @@ class FollowUp:
         self._escalations = escalations
         self._guard = guard
         self._orphans: list[Event] = []
-        """Alerts to orphans for which there was no room with the verdict."""
+        """Alerts to orphans that did not fit into the call with the verdict."""
 
     def note_notified(self, service_id: str, notified: tuple[str, ...], held_alert: Event | None) -> None:
-        """Record the recipients of the alert about a service's last death, before the registry's facts contain them."""
+        """Record who was notified of a service's last death, or its held alert, until the registry's facts show it."""
         lease = self._detector.find(service_id)
         if lease is not None:
             lease.facts = replace(lease.facts, notified=notified, held_alert=held_alert)
             self.note_held(lease.facts)
 
     def note_held(self, facts: Facts) -> None:
-        """Record whether a death is held."""
+        """Record whether the alert about a service's death is held."""
         if facts.held_alert is not None:
             self.held_deaths.put(facts.service_id)
         else:
             self.held_deaths.end(facts.service_id)
 
     def after_death(self, facts: Facts, audience: Audience, orphans: list[Event]) -> None:
-        """Handle a death whose alert is sent: alerts that wait for the service escalate, and further orphans are
-        notified in the next frame."""
+        """Handle a death whose alert is sent: alerts that wait for this service to acknowledge them escalate, and the
+        remaining `orphans` are notified in the next frame."""
         recipient = self._hierarchy.lineage.resolve(audience.recipient) or audience.recipient
         self.note_notified(facts.service_id, (recipient,), None)
         self._escalations.look_at(facts.service_id, facts.name)
         self._orphans += orphans
 
     def after_held_death(self, facts: Facts, alert: Event) -> None:
-        """Handle a death whose alert is held: alerts about other services that wait for this one escalate all the
-        same."""
+        """Handle a death whose alert is held: alerts about other services that wait for this service to acknowledge
+        them still escalate."""
         self.note_notified(facts.service_id, (), alert)
         self._escalations.look_at(facts.service_id, facts.name)
 
     def notify_orphans(self) -> list[AlertCopy]:
-        """Notify, in the next frame, the orphans for which the verdict had no room, unless the verdict is refused."""
+        """Return the alerts to orphans that did not fit into the call with the verdict, unless it was refused."""
         orphans, self._orphans = self._orphans, []
         return [AlertCopy(each.alert_id, each) for each in orphans if self._hierarchy.is_down(each.service_id)]
 

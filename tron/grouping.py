@@ -15,7 +15,7 @@ class Groups:
         self._lists: dict[str, tuple[str, tuple[str, ...], int | None]] = {}
         """By service_id: the alert of its death, the services that this alert lists, in order, and `plain_at`."""
         self._set: tuple[str, frozenset[str]] = ("", frozenset())
-        """The alert that was asked about last, and what it lists: one set, for many ask about one alert."""
+        """The alert that was looked up last, and the services that it lists; many services look up the same alert."""
 
     def put(self, service_id: str, alert_id: str, subtree: tuple[str, ...], plain_at: int | None = None) -> None:
         """Record that the alert about a service's death lists its subtree. `plain_at`: the version of the tree in which
@@ -52,8 +52,9 @@ class Groups:
         return known is not None and known[2] == version
 
     def lists_all(self, alert_id: str, ancestors: Iterable[str], subtree: tuple[str, ...]) -> bool:
-        """Return whether this alert of an ancestor, which lists a service (empty: no alert does), also lists the
-        service's whole subtree. The time does not depend on the number of other services that the alert lists."""
+        """Return whether the alert of an ancestor that lists a service also lists the service's whole subtree.
+        `alert_id`: that alert; empty if no alert lists the service. The time that this takes does not depend on the
+        number of other services that the alert lists."""
         if not alert_id or not subtree:
             return bool(alert_id)
         for ancestor in ancestors:

@@ -22,20 +22,20 @@ from tron.living import Living
 from tron.policy import Policy
 
 SETTLE = 0.3
-"""Attentive seconds (three ticks) for which many must be failing before the guard is up: a parent that fails with all
-its children is one failure, and it may come last."""
+"""Attentive seconds (three ticks) for which many must be failing before the guard becomes active: a parent that fails
+together with all its children is one failure, and its failure may be noticed last."""
 
 ESTABLISHED = 2.0
-"""Attentive seconds for which a service must have been alive for its failure to count: short-lived programs that come
-and go are no fleet that fails."""
+"""Attentive seconds for which a service must have been alive for its failure to count: short-lived programs that end
+together are no mass failure."""
 
 ROOTS = 2
-"""At least this many failing units have a member whose parent is not failing: the alert of its root reports one
-subtree."""
+"""In a mass failure, at least this many failing units contain a service whose parent is not failing. A single one is
+the root of a subtree, and the alert about it reports the whole subtree."""
 
 
 class Fleet(Protocol):
-    """The questions that the guard asks about all services."""
+    """What the guard needs to know about all services."""
 
     @property
     def living(self) -> Living:
@@ -47,14 +47,14 @@ class Fleet(Protocol):
         ...
 
     def parent_of(self, service_id: str) -> str | None:
-        """Return the id of a service's parent; None without one."""
+        """Return the service_id of a service's parent; None if it has no registered parent."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Cascade:
-    """A mass failure: the services that failed at once, oldest failure first, and how many services were alive until
-    then."""
+    """A mass failure: the services that failed at once, oldest failure first, the number of services that were alive
+    until then, and the attentive second of the first failure."""
 
     service_ids: tuple[str, ...]
     live: int
@@ -62,14 +62,14 @@ class Cascade:
 
 
 class Guard:
-    """Decides whether alerts are held. `active` is true once a mass failure is certain, `holds` already while one is
-    possible."""
+    """Recognizes mass failures, and decides whether alerts are held. `active` is true once a mass failure is certain,
+    `holds` already while one is possible."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self.active = False
         self.listed: set[str] = set()
-        """The services listed in an alert of this guard that did not come back since."""
+        """The services that an alert about a mass failure lists, and that have not come back since."""
         self._together: set[str] = set()
         self._failing: dict[str, tuple[float, float]] = {}
         """The failing services: since when, and until when that counts."""
@@ -99,8 +99,8 @@ class Guard:
         return self._clear_at
 
     def failed(self, service_id: str, at: float, alive_since: float, spread: float = 0.0) -> None:
-        """Record that a service was suspected that was alive since then (attentive seconds). `spread`: to within how
-        many seconds the start of its silence is known (for a missed heartbeat)."""
+        """Record that a service became suspect `at` this time, and had been alive since `alive_since` (attentive
+        seconds). `spread`: the uncertainty of the time at which its silence began, in seconds."""
         if at - alive_since < ESTABLISHED:
             return
         self._failing.pop(service_id, None)
@@ -123,8 +123,8 @@ class Guard:
         self._clear_at = now + self.policy.guard_window
 
     def update(self, now: float, fleet: Fleet) -> Cascade | None:
-        """Check all services again; return the mass failure that was just recognized, None if there is none or it is
-        already known."""
+        """Evaluate the recorded failures at `now`. Return the mass failure if one was just recognized; None if there is
+        none, or it was recognized before."""
         while self._until and self._until[0][0] <= now:
             until, service_id = heappop(self._until)
             if self._failing.get(service_id, (0.0, NEVER))[1] <= until:

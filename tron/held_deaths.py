@@ -1,7 +1,7 @@
-"""Deaths whose alerts were held: the alerts are sent once nothing holds them any more, and before the service is
+"""Deaths whose alerts are held. Each alert is sent once nothing holds it any more, and before the service is
 deregistered.
 
-The registry stores that a death is held (`Facts.untold`), so this survives a restart of TRON. Pure.
+The registry stores each held alert (`Facts.held_alert`), so it survives a restart of TRON. Pure.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from grid_model.observation import Facts
 from tron.facts import Lease
 
 AT_ONCE = 200
-"""Deaths that are released in one frame; the others come with the next."""
+"""How many held alerts are sent in one frame; the others follow in the next frame."""
 
 
 class HeldDeaths:
-    """The services of whose death no recipient was notified. Bounded by the registered services."""
+    """The services whose death was declared and whose alert about it is held. Bounded by the registered services."""
 
     def __init__(self) -> None:
         self._held: dict[str, None] = {}
         self._postponed: set[str] = set()
-        """Those that come with the next frame: there were too many for this one."""
+        """The services that are left for the next frame, because there were too many for this one."""
 
     def put(self, service_id: str) -> None:
-        """Record that the death of a service is held."""
+        """Record that the alert about the death of a service is held."""
         self._held[service_id] = None
 
     def end(self, service_id: str) -> None:
@@ -35,12 +35,12 @@ class HeldDeaths:
         self._held.pop(service_id, None)
 
     def is_postponed(self, service_id: str) -> bool:
-        """Return whether the death was not checked in this frame."""
+        """Return whether the death of a service was left for the next frame."""
         return service_id in self._postponed
 
     def release(self, find: Callable[[str], Lease | None], holds: Callable[[Facts], bool]) -> list[tuple[Facts, Event]]:
-        """Return and remove the deaths that nothing holds any more, with their alerts, at most `AT_ONCE`. `find`:
-        returns the record of a service. `holds`: whether its alert stays held."""
+        """Return and remove the deaths whose alerts are no longer held, with these alerts; at most `AT_ONCE`. `find`
+        returns the record of a service; `holds` tells whether its alert is still held."""
         released: list[tuple[Facts, Event]] = []
         waiting = list(self._held)
         self._postponed = set()

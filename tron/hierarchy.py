@@ -17,7 +17,7 @@ from tron.policy import Policies
 
 
 class Hierarchy:
-    """Answers questions from the lineage and the detector, and keeps no data itself."""
+    """Finds recipients, parents and children from the lineage and the detector. It keeps no data of its own."""
 
     def __init__(self, policies: Policies, detector: Detector, lineage: Lineage) -> None:
         self.policies = policies
@@ -61,7 +61,7 @@ class Hierarchy:
         return [lease for lease in leases if lease is not None and lease.liveness is Liveness.ALIVE]
 
     def unreachable(self, id_or_name: str) -> str:
-        """Return why a recipient cannot be expected to acknowledge anything; empty if it can."""
+        """Return why a recipient cannot acknowledge alerts (it is down or not registered); empty if it can."""
         service_id = self.lineage.resolve(id_or_name)
         if service_id is None:
             return messages.not_registered(id_or_name)

@@ -10,11 +10,11 @@ that were read, before the next stall can hold verdicts again. Pure.
 from __future__ import annotations
 
 LONGEST = 60.0
-"""Attentive seconds for which one sequence of stalls may hold a judgement."""
+"""Attentive seconds for which one sequence of stalls may hold verdicts."""
 
 
 class Hold:
-    """Decides from when on evidence counts."""
+    """Decides which evidence is too old to count after the registry stalled."""
 
     def __init__(self) -> None:
         self._began = 0.0

@@ -1,16 +1,16 @@
 """All of TRON's judgement in one pure object: a frame of facts in, orders for the registry out.
 
-Each transition takes one way through functions of values:
+Each transition passes through these stages, which are functions of values:
 
     detector       what became true                                  Transition
     suppression    whether its alert is sent now                     Suppression   maintenance, guard, flap damping
     audience       its recipients, and the services that failed too  Audience      hierarchy, grouping
-    alert_book     what is said                                      Event
+    alert_book     what the alert contains                           Event
     orders         what the registry is asked to do                  Ruling
-    follow_up      what stays to be done                             AlertCopy     held deaths, orphans, escalations
+    follow_up      what remains to be done                           AlertCopy     held deaths, orphans, escalations
 
-The judge strings these together and is rebuilt from each snapshot: whatever must survive is a fact that the registry
-keeps.
+The judge connects these stages. It is rebuilt from each snapshot, so everything that must survive is a fact that the
+registry keeps.
 """
 
 from __future__ import annotations
@@ -44,20 +44,21 @@ from tron.suppression import FAILURES, RETURNS
 from tron.unreached import Unreached
 
 ORPHANS_AT_ONCE = 200
-"""Orphans that are notified in the transaction of the verdict; the others a tick later, if it was not refused."""
+"""How many orphans are notified in the transaction of the verdict; the others follow a tick later."""
 
 ALL = sys.maxsize
 
 PART = 100
-"""Orders that are decided in one go: 5 ms, and one call. In a mass failure this is what a death under another parent
-waits for, at most twice; larger calls shorten the whole, and lengthen that wait."""
+"""How many orders are decided in one part, which takes about 5 ms and becomes one call. In a mass failure, the alert
+about a death under another parent waits for at most two parts; larger parts take less time in all, but lengthen this
+wait."""
 
 LISTED_PER_ORDER = 16
-"""Listed services that take as long as one order."""
+"""Listing this many services in an alert takes as long as one order."""
 
 
 class Judge:
-    """Evaluates all services of one registry, as of the frames that it receives. `observer` is TRON's own
+    """Evaluates all services of one registry from the frames that it receives. `observer` is TRON's own
     service_id."""
 
     def __init__(self, policies: Policies, observer: str) -> None:
@@ -71,7 +72,7 @@ class Judge:
         self.for_operators: dict[str, Delivery] = {}
         """The alerts that wait for operators, by alert_id: in the registry until they are acknowledged."""
         self.suspected: list[Facts] = []
-        """The services that the registry suspected in our name since this was last emptied."""
+        """The services that the registry suspected in TRON's name since this list was last emptied."""
         self.cascade_alert_id = ""
         self.complete = False
         """Whether the snapshot was read."""
@@ -196,11 +197,11 @@ class Judge:
         self.groups.unlist(ruling.subtree)
 
     def undelivered(self) -> list[Event]:
-        """Return the CRITICAL alerts that no recipient could be notified of in time, each once."""
+        """Return the CRITICAL alerts of which no recipient could be notified in time, each only once."""
         return self._unreached.due(self.now, self.hierarchy.is_connected)
 
     def suppression_reason(self, kind: Kind, facts: Facts) -> str:
-        """Return why the alert of such a transition is held now; empty if it is sent."""
+        """Return why an alert about a transition of this kind is held now; empty if it is sent."""
         return suppression.reason(kind, facts, self.now, self.guard, self.damping)
 
     # --- facts ------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from grid_model.event import OPERATORS
 from grid_model.observation import Forebear
 
 MAX_FOREBEARS = 10_000
-"""Services that are gone and remembered. Overflow rule: the oldest is forgotten; alerts to it go to operators."""
+"""How many removed services are remembered. Overflow rule: the oldest is forgotten; its alerts go to operators."""
 
 
 class Lineage:
@@ -21,12 +21,12 @@ class Lineage:
         self._children: dict[str, dict[str, None]] = {}
         self._gone: OrderedDict[str, Forebear] = OrderedDict()
         self._gone_named: dict[str, str] = {}
-        """By name: the service that had it last, of those that are gone."""
+        """By name: the id of the removed service that had this name last."""
         self.version = 0
-        """Grows when a service leaves its place in the tree: it is gone, or has another name or parent."""
+        """Grows when a service leaves its place in the tree: it was removed, or has another name or parent."""
 
     def put(self, service: Forebear) -> None:
-        """Add a service with this name and parent."""
+        """Add a registered service, or replace its name and parent."""
         if self._live.get(service.service_id) == service:
             return
         self._drop(service.service_id)
@@ -53,15 +53,15 @@ class Lineage:
             self._forget_gone(next(iter(self._gone)))
 
     def resolve(self, id_or_name: str) -> str | None:
-        """Return the id of the service that an id or a name means now; None if it means none, or more than one."""
+        """Return the service_id for an id, or for a name that exactly one registered service has; else None."""
         if id_or_name in self._live:
             return id_or_name
         named = {} if id_or_name == OPERATORS else self._named.get(id_or_name, {})
         return next(iter(named)) if len(named) == 1 else None
 
     def ancestors(self, id_or_name: str) -> Iterator[str]:
-        """Return the declared parents above a service, nearest first, also through services that are no longer
-        registered."""
+        """Yield the ancestors of a service, nearest first, each by the id or name that its child declares. Removed
+        services are included as long as they are remembered."""
         seen = {id_or_name}
         while True:
             service = self._live.get(self.resolve(id_or_name) or id_or_name) or self._gone_service(id_or_name)

@@ -20,7 +20,7 @@ log = structlog.get_logger("tron")
 
 
 class LivePolicy:
-    """The thresholds of each layer. The monitor uses the policies that follow from them."""
+    """Holds the thresholds of each layer, and gives the monitor the policies that result from them."""
 
     def __init__(self, monitor: Monitor, store: PolicyStore, layers: PolicyLayers) -> None:
         self._monitor = monitor
@@ -28,10 +28,11 @@ class LivePolicy:
         self.layers = layers
 
     def change(self, service_id: str, changes: Mapping[str, Any], unset: Iterable[str]) -> None:
-        """Set and unset thresholds of a service (empty: of all services): write them to disk, and apply them from the
-        next frame on.
+        """Set and unset thresholds of a service (for an empty id: of all services): write them to disk, and apply them
+        from the next frame on.
 
-        Raises InvalidRequest, naming what is wrong, and InternalError if the disk write fails; then nothing is changed.
+        Raises InvalidRequest, which names each wrong field, and InternalError if the thresholds cannot be written to
+        disk. In both cases nothing is changed.
         """
         unset = tuple(unset)
         wrong = [*_wrong_values(changes), *_wrong_names(unset, changes)]

@@ -17,7 +17,7 @@ class Living:
 
     def __init__(self) -> None:
         self.services = 0
-        """How many there are."""
+        """The number of ALIVE services."""
         self._units: dict[str, int] = {}
 
     @property
@@ -35,7 +35,7 @@ class Living:
         self._units[unit] = self._units.get(unit, 0) + 1
 
     def remove(self, unit: str) -> None:
-        """Count one ALIVE service of this unit less."""
+        """Count one ALIVE service of this unit fewer."""
         self.services -= 1
         left = self._units[unit] - 1
         if left:

@@ -25,7 +25,7 @@ alike gaps with probability 1 / (n + 1), by symmetry: with 100 that is below 1 %
 
 @dataclass(frozen=True, slots=True)
 class Margin:
-    """What the gaps of a service say about its thresholds. Times are seconds."""
+    """How the gaps between the heartbeats of a service compare with its thresholds. All times are in seconds."""
 
     longest_gap: float
     observed_for: float
@@ -37,11 +37,11 @@ class Margin:
     suggested: float | None
     """The suggested silence; None if there is too little data."""
     suggested_misses: int | None
-    """The number of missed heartbeats (`misses_before_down`) that allows this silence; None if there is none."""
+    """The value of `misses_before_down` that allows the suggested silence; None if there is too little data."""
 
     @property
     def used(self) -> float:
-        """The share of the allowed silence that the longest gap used; 1 or more: the service was declared down."""
+        """The share of the allowed silence that the longest gap used. At 1 or more, the service was declared down."""
         return self.longest_gap / self.down_after
 
     @property

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 # --- alerts ---------------------------------------------------------------------------------------------------------
 
 MISSED_HEARTBEAT = "{name} missed a heartbeat"
-STREAM_LOST = "{name} lost its stream"
+STREAM_LOST = "{name} lost its connection to the registry"
 STALLED = "{name} is sending heartbeats but making no progress"
 DOWN = "{name} is down ({cause})"
 DEREGISTERED = "{name} was deregistered ({cause})"
@@ -24,11 +24,11 @@ ORPHAN_ADOPT = "alerts about you go to {stands_in}"
 
 def with_subtree(message: str, count: int) -> str:
     """Return the message of an alert about a failed parent that also lists failed services below it."""
-    return f"{message}, with {_counted(count, 'service')} below it"
+    return f"{message}; {_counted(count, 'service')} below it failed too"
 
 
 def flapping(message: str, count: int, window: float) -> str:
-    """Return the message of the last suspicion of a service before its further suspicions are suppressed."""
+    """Return the message of the last alert about a flapping service: its further suspicions raise no alert."""
     return f"{message}, {count} times in {window:g} s; further suspicions raise no alert until the service is stable"
 
 
@@ -48,7 +48,7 @@ def orphan(parent: str, cause: str, instruction: str) -> str:
 HELD_MAINTENANCE = "maintenance"
 HELD_MASS_FAILURE = "mass failure"
 HELD_FLAPPING = "flapping"
-HELD_IN_CASCADE = "listed in the alert of a mass failure"
+HELD_IN_CASCADE = "already listed in the alert about a mass failure"
 HELD_UNREPORTED_FAILURE = "no recipient was notified of the failure"
 TAKES_BACK = "this recipient was notified of the failure"
 NO_OTHER_RECIPIENT = "no other recipient of the alert can be notified"
@@ -87,7 +87,7 @@ BEFORE_START = "before the registry started"
 DOWN_BY_BREAK = "its stream broke and it did not reconnect"
 DOWN_BY_SILENCE = "it stopped sending heartbeats"
 
-NOTE_FLAPPING = "the service is flapping, so its suspicions raise no alerts"
+NOTE_FLAPPING = "the service is flapping, so further suspicions raise no alert"
 NOTE_MASS_FAILURE = "the service failed together with many others, so its alerts are held"
 NOTE_GROUPED = "the alert about an ancestor of the service lists this failure"
 
@@ -98,7 +98,7 @@ def alive(name: str, silent: float) -> str:
 
 
 def busy(seconds: float) -> str:
-    """Return the addition about a service that is busy, and so exempt from silence for now."""
+    """Return the text that is added about a service that declared itself busy for this many more seconds."""
     return f"; the service is busy for another {duration(seconds)}"
 
 
@@ -154,15 +154,15 @@ def rule_stall_after(seconds: float) -> str:
 
 
 def rule_stream_broke(grace: float, sooner: float | None) -> str:
-    """Return the rule for a suspect with a broken stream. `sooner`: the silence that declares it down, if that
-    counts."""
+    """Return the rule for a suspect whose stream broke. `sooner`: the seconds of silence after which the service is
+    down even before `grace` is over; None if its silence does not count."""
     rule = f"stream_broke: a service is suspect once its stream breaks, and down after reconnect_grace ({grace:g} s)"
     return rule if sooner is None else f"{rule}, or {sooner:g} s after its last heartbeat if that is sooner"
 
 
 def rule_missed_beats(misses: int, interval: float, tolerance: float) -> str:
     """Return the rule for a service that is suspect or down because of its silence."""
-    return f"missed_beats: {misses} x {interval:g} s + {tolerance:g} s without a heartbeat"
+    return f"missed_beats: no heartbeat for {misses} x {interval:g} s + {tolerance:g} s"
 
 
 def rule_reconnect_grace(grace: float) -> str:
@@ -172,8 +172,8 @@ def rule_reconnect_grace(grace: float) -> str:
 
 # --- explain: the safety margin --------------------------------------------------------------------------------------
 
-NO_GAPS = "No gap between two heartbeats on a stream has been observed yet, so there is no safety margin."
-NO_GAPS_WITHOUT_STREAM = "Gaps between heartbeats are observed on streams only, so there is no safety margin."
+NO_GAPS = "No gap between two heartbeats on a stream has been observed yet, so the safety margin is not known."
+NO_GAPS_WITHOUT_STREAM = "Gaps between heartbeats are observed on streams only, so the safety margin is not known."
 
 
 def longest_gap(seconds: float, observed_for: float, used: float, down_after: float) -> str:
@@ -183,19 +183,20 @@ def longest_gap(seconds: float, observed_for: float, used: float, down_after: fl
 
 
 def too_little_data(heartbeats: int, seconds: float) -> str:
-    """Return the sentence about a suggestion that cannot be made yet."""
+    """Return the sentence that says why no timeout is suggested yet."""
     needed = f"{heartbeats} heartbeats ({duration(seconds)})"
     return f"This is too little data to suggest a timeout; a suggestion needs {needed}."
 
 
 def timeout_suffices(seconds: float) -> str:
     """Return the sentence about a service whose thresholds allow the suggested silence."""
-    return f"A timeout of at least {seconds:.2f} s, twice the longest gap, is suggested, and the service has it."
+    return f"A timeout of at least {seconds:.2f} s, twice the longest gap, is suggested; the thresholds allow it."
 
 
 def timeout_suggested(seconds: float, misses: int) -> str:
     """Return the sentence about a service whose thresholds do not allow the suggested silence."""
-    return f"A timeout of at least {seconds:.2f} s, twice the longest gap, is suggested (misses_before_down={misses})."
+    suggestion = f"A timeout of at least {seconds:.2f} s, twice the longest gap, is suggested"
+    return f"{suggestion}; to allow it, set misses_before_down={misses}."
 
 
 # --- explain: what happens next -------------------------------------------------------------------------------------
@@ -217,7 +218,7 @@ NO_TOLERANCE = "must not be 0 if tolerance_ratio is 0, because every heartbeat w
 
 
 def time_out_of_range(seconds: float, longest: float) -> str:
-    """Return why a time is refused."""
+    """Return why a threshold that is a time is refused: it is out of range."""
     return f"{seconds:g} s is out of range; the value must be from 0 to {longest:g} s"
 
 
@@ -232,8 +233,8 @@ def guard_ratio_out_of_range(ratio: float) -> str:
 
 
 def count_too_large(most: int) -> str:
-    """A count is larger than a threshold may be."""
-    return f"must be at most {most}"
+    """Return why a threshold that is a count is refused: it is too large."""
+    return f"the value must be at most {most}"
 
 
 def count_too_small(count: int) -> str:
@@ -275,7 +276,7 @@ def escalate_after_too_short(seconds: float) -> str:
 
 CHANGES_NOTHING = "the request changes nothing: set or unset at least one threshold"
 NOT_SAVED = "the policy could not be written to disk; nothing was changed"
-NOT_PER_SERVICE = "the threshold applies to all services together, and cannot be set for one service"
+NOT_PER_SERVICE = "the threshold applies to all services together and cannot be set for one service"
 EMPTY = "the value must not be empty"
 
 
@@ -286,7 +287,7 @@ def not_a_threshold(name: str, known: Iterable[str]) -> str:
 
 def set_and_unset(name: str) -> str:
     """Return why a name in `unset` is refused: the same request sets the threshold."""
-    return f"the threshold {name} is both set and unset"
+    return f"the request both sets and unsets the threshold {name}"
 
 
 def in_override(problem: object, service_id: str) -> str:
@@ -310,7 +311,7 @@ def not_a_service_id(longest: int) -> str:
 
 
 def no_grant(caller: str, role: str, service_id: str) -> str:
-    """Return why a caller may not do something to a service; `service_id` empty: to all of them."""
+    """Return why a call is refused: the caller has no grant of this role for the service (an empty id: for all)."""
     return f"{caller} has no {role} grant for {repr(service_id) if service_id else 'all services'}"
 
 

@@ -7,7 +7,7 @@ from tron.monitor import Monitor
 
 
 def monitor_metrics(monitor: Monitor) -> list[Metric]:
-    """Return the metrics of TRON's work since its start, and of its current state. Each value is read in constant
+    """Return the metrics about TRON's work since its start and about its current state. Each value is read in constant
     time."""
     stats = monitor.stats
 
@@ -33,13 +33,13 @@ def monitor_metrics(monitor: Monitor) -> list[Metric]:
         ),
         gauges(
             "tron_monitor_services",
-            "Services that TRON watches; failing: suspected or down.",
+            "Services that TRON watches, by state: alive, or failing (suspected or down).",
             ("state",),
             services,
         ),
         counters(
             "tron_monitor_verdicts_total",
-            "Verdicts, by kind, cause and the registry's answer; stale: newer facts came first.",
+            "Verdicts, by kind, cause and the registry's answer; stale means that newer facts came first.",
             ("kind", "cause", "outcome"),
             lambda: stats.verdicts,
         ),
@@ -57,7 +57,7 @@ def monitor_metrics(monitor: Monitor) -> list[Metric]:
         ),
         counter(
             "tron_monitor_alerts_undelivered_total",
-            "CRITICAL alerts that nobody could be notified of for 5 s.",
+            "CRITICAL alerts of which no recipient could be notified for 5 s.",
             lambda: stats.alerts_undelivered,
         ),
         gauge(
@@ -67,7 +67,7 @@ def monitor_metrics(monitor: Monitor) -> list[Metric]:
         ),
         gauge(
             "tron_monitor_hold_seconds",
-            "Time for which evidence from before the registry's start or stall is still ignored; 0: nothing is held.",
+            "Seconds for which evidence from before the registry's start or stall is still ignored; else 0.",
             hold,
         ),
         histogram(

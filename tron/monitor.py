@@ -51,13 +51,13 @@ from tron.stats import Stats
 log = structlog.get_logger("tron")
 
 BATCH_BYTES = 600_000
-"""What one call may have: the registry takes 1 MiB."""
+"""The most bytes of orders in one call; the registry accepts calls of 1 MiB."""
 
 DEADLINE_BYTES = 300
-"""What a report deadline counts for in a call: more than its bytes, so that none has more than 2000."""
+"""The bytes that a report deadline counts for: more than it has, so that one call has at most 2000 deadlines."""
 
 LOOK_EVERY = 0.25
-"""Seconds between two looks whether the registry is lost."""
+"""Seconds between two checks whether the registry is lost."""
 
 CALL_TIMEOUT = 10.0
 
@@ -65,7 +65,7 @@ REFRESH_TIMEOUT = 1.0
 
 
 class Monitor:
-    """Follows one registry until cancelled. `observer` is TRON's own service_id, which is never evaluated;
+    """Follows one registry until canceled. `observer` is TRON's own service_id, which is never evaluated;
     `on_watching` is called when TRON begins to evaluate liveness, and when it no longer does."""
 
     def __init__(
@@ -88,7 +88,7 @@ class Monitor:
         self._on_watching = on_watching
         self._why = messages.NEVER_REACHED
         self.judge = Judge(policies, observer)
-        """The current judge; a new one for each stream."""
+        """The judge of the current stream; each stream of facts gets a new one."""
         self.stats = stats
 
     def set_policies(self, policies: Policies) -> None:
@@ -97,8 +97,8 @@ class Monitor:
         self.judge.set_policies(policies)
 
     async def refresh(self, service_id: str) -> None:
-        """Learn when a service was last heard, which the registry does not send while it is heard in time. If the
-        registry does not answer at once, what is known remains."""
+        """Ask the registry when a service was last heard, because the registry sends no heartbeats of a service that is
+        heard in time. Without an answer within a second, the known facts stay."""
         wanted = observation_pb2.GetObservationRequest(service_id=service_id)
         try:
             response = await self._stub.GetObservation(wanted, timeout=REFRESH_TIMEOUT)
@@ -108,7 +108,7 @@ class Monitor:
         self.judge.detector.refresh(facts)
 
     async def run(self) -> None:
-        """Watch the registry until cancelled."""
+        """Watch the registry until canceled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow())
             tasks.create_task(self._report_loss())

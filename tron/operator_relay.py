@@ -30,7 +30,7 @@ RETRY_DELAY = 1.0
 """Seconds before a failed call is tried again."""
 
 MAX_OWN_NOTICES = 100
-"""Notices of TRON's own that wait for the disk. Overflow rule: the oldest is dropped; the log has it."""
+"""The most notices about the registry that wait to be written to disk. Overflow rule: the oldest is only logged."""
 
 
 class OperatorRelay:
@@ -46,13 +46,13 @@ class OperatorRelay:
         self._changed = asyncio.Event()
 
     def update(self, deliveries: Mapping[str, Delivery]) -> None:
-        """Set the deliveries that wait now; called after each frame."""
+        """Replace the deliveries that wait for operators; called after each frame."""
         self._deliveries = deliveries
         if deliveries:
             self._changed.set()
 
     def undelivered(self, alert: Event) -> None:
-        """Log that no recipient could be notified of an alert so far. The alert is kept for its recipients."""
+        """Log that no recipient could be notified of an alert so far. The alert keeps waiting for its recipients."""
         log.warning(
             "alert_undelivered",
             type=alert.type,
@@ -76,7 +76,7 @@ class OperatorRelay:
         self._send_own(messages.REGISTRY_BACK, "", seconds, resolved=True)
 
     async def run(self) -> None:
-        """Pass on and acknowledge alerts until cancelled."""
+        """Pass alerts to the sinks and acknowledge them until canceled."""
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -119,7 +119,7 @@ class OperatorRelay:
 
 
 def to_notice(alert: Event) -> OperatorNotice:
-    """Return the notice for the sinks for an alert."""
+    """Return the notice that tells operators, through the sinks, of an alert."""
     escalated_from = alert.details.get("escalated_from", ())
     return OperatorNotice(
         alert_id=alert.alert_id,

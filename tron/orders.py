@@ -14,13 +14,13 @@ from tron.facts import Transition
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """One transition with its alerts. `suppressed`: why no alert is sent for now; empty if it is sent."""
+    """One transition with its alerts. `suppressed`: why its alert is held for now; empty if it is sent."""
 
     transition: Transition
     alert: Event | None = None
     suppressed: str = ""
     grouped: bool = False
-    """Whether the alert of an ancestor lists all of these services, so that this alert does not escalate."""
+    """Whether the alert of an ancestor lists this service and its `subtree`, so that this alert does not escalate."""
     subtree: tuple[str, ...] = ()
     """The services that failed together with this one, which its alert lists."""
     further: tuple[Event, ...] = ()
@@ -62,7 +62,7 @@ class Orders:
         return len(self.rulings) + len(self.copies) + len(self.preauthorized) + len(self.withdrawn)
 
     def add(self, more: Orders) -> None:
-        """Append later orders."""
+        """Append orders that were decided later."""
         self.rulings += more.rulings
         self.copies += more.copies
         self.preauthorized += more.preauthorized

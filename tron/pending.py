@@ -1,4 +1,4 @@
-"""Transitions that were counted and wait for their ruling, in an order that is fair to their recipients. Pure.
+"""Transitions that wait for their ruling, in an order that is fair to the recipients of their alerts. Pure.
 
 Rulings on thousands of deaths at once take seconds. The alert about a service of another parent must not wait for all
 of them. So while more than `FAIR_ABOVE` transitions wait, the parents take turns; otherwise the transitions are ruled
@@ -14,13 +14,13 @@ from grid_model.round_robin import RoundRobin
 from tron.facts import Kind, Transition
 
 FAIR_ABOVE = 100
-"""With at most this many there is nothing to be fair about: one call has room for all of them."""
+"""Up to this many waiting transitions are taken in order, because one call has room for all of them."""
 
 _Key = tuple[str, Kind]
 
 
 class PendingTransitions:
-    """The waiting transitions. Bounded by the registered services: each has at most one transition of a kind here."""
+    """The waiting transitions. Bounded by the registered services, each of which has at most one of each kind here."""
 
     def __init__(self) -> None:
         self._in_order: OrderedDict[_Key, Transition] = OrderedDict()
@@ -31,16 +31,17 @@ class PendingTransitions:
         return len(self._in_order)
 
     def has(self, service_id: str) -> bool:
-        """Return whether a transition of this service waits."""
+        """Return whether any transition of this service waits for its ruling."""
         return service_id in self._of_service
 
     def is_overtaken(self, service_id: str, observation: int, unless: frozenset[Kind]) -> bool:
-        """Return whether a transition of this service, `unless` of these kinds, was decided before this observation."""
+        """Return whether a waiting transition of this service is based on older facts than this observation.
+        Transitions of the kinds in `unless` are ignored."""
         waiting = self._of_service.get(service_id, ())
         return any(each.observation < observation and each.kind not in unless for each in waiting)
 
     def put(self, transition: Transition) -> None:
-        """Add a transition that was decided and counted."""
+        """Add a transition. It replaces one of the same service and kind that waits."""
         key = (transition.service_id, transition.kind)
         if key in self._in_order:
             self._remove(self._in_order[key])
@@ -59,7 +60,7 @@ class PendingTransitions:
         return transition
 
     def withdraw(self, service_id: str) -> list[Transition]:
-        """Remove and return the transitions of a service about which newer facts are known, newest first."""
+        """Remove and return the waiting transitions of a service, newest first, because newer facts are known."""
         withdrawn = self._of_service.get(service_id, [])[::-1]
         for transition in withdrawn:
             self._remove(transition)

@@ -16,12 +16,12 @@ SDK_LONGEST_BACKOFF = 2.0
 """The longest that an SDK waits between two attempts (`tron_client.schedule.Backoff`)."""
 
 SDK_FIRST_RETRY = 0.2
-"""Within this time an SDK whose stream broke has tried again, if the registry is there."""
+"""An SDK whose stream broke tries to reconnect within this many seconds."""
 
 LONGEST = 86_400.0
 
 MOST_COUNT = 1_000_000
-"""The largest count of a threshold; the wire has 32 bits for it."""
+"""The largest value of a threshold that is a count; the contract has 32 bits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,33 +34,34 @@ class PolicyError:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One set of thresholds. The defaults are the misses of the legacy contract, and values that suit the network of
-    one site."""
+    """One set of thresholds. The default counts of missed heartbeats are those of the legacy contract; the other
+    defaults suit a network within one site."""
 
     tolerance_ratio: float = 0.10
-    """A miss is counted at n x interval + tolerance; this share of the interval ..."""
+    """The n-th miss is counted after n x interval + tolerance; the tolerance is this share of the interval."""
     tolerance_min: float = 0.25
-    """... but at least this many seconds. A lower value detects silence sooner and tolerates less scheduling delay."""
+    """The tolerance is at least this many seconds. A lower value detects silence sooner and tolerates less scheduling
+    delay."""
     misses_before_warning: int = 1
     misses_before_down: int = 2
     misses_before_deregister: int = 3
     keep_down: float = 0.0
-    """A service that is down stays registered for at least this many seconds, so that people see it; 0: only until its
-    misses are counted."""
+    """A service that is down stays registered for at least this many seconds, so that people see it. With 0 it
+    stays only until it has missed `misses_before_deregister` heartbeats."""
     deregister: bool = True
     """Whether services that are down are deregistered; otherwise a service stays DOWN until it is back or an operator
     deregisters it."""
     reconnect_grace: float = 2.0
-    """How long a stream may stay broken. Must be longer than an SDK needs to reconnect; each second delays the report
-    that a crashed service is down by a second (the suspicion is reported at once)."""
+    """How long a stream may stay broken before the service is down. Must be longer than an SDK needs to reconnect. A
+    longer time delays the report that a crashed service is down (that it is suspect is reported at once)."""
     reattach_window: float = 15.0
     """How long services may take to reconnect after the registry restarted or stalled. Must be longer than the connect
     timeout of the SDK (5 s), its longest backoff (2 s), and the time that the whole fleet needs to reconnect."""
     escalate_after: float = 30.0
     """How long an alert waits for its acknowledgement before it escalates."""
     busy_cap: float = 1800.0
-    """How long at most a service that declared itself busy is exempt. A longer cap allows longer tasks without
-    heartbeats; a service that hangs while it is busy is detected later."""
+    """The longest time for which a service that declared itself busy may be silent or make no progress. A longer cap
+    allows longer tasks without heartbeats, but a service that hangs while it is busy is detected later."""
     orphan_policy: OrphanPolicy = OrphanPolicy.KEEP
     confirm_by_probe: bool = False
     """Whether a refused connection to the URL of a suspect confirms at once that the service is down."""
@@ -69,15 +70,16 @@ class Policy:
     without a suspicion."""
     flap_window: float = 60.0
     guard_ratio: float = 0.30
-    """The mass-failure guard becomes active if more than this share of the live services ..."""
+    """A mass failure is a failure of more than this share of the live services at once; see also `guard_min`."""
     guard_min: int = 5
-    """... and at least this many ..."""
+    """A mass failure is a failure of at least this many services at once; see also `guard_ratio`."""
     guard_burst: float = 1.0
-    """... fail within this many seconds (for missed heartbeats at least within one interval, because the start of their
-    silence is not known more precisely). A longer burst counts consecutive failures as one mass failure."""
+    """Services fail at once if they fail within this many seconds (for missed heartbeats at least within one interval,
+    because the start of the silence is not known more precisely). A longer burst also counts consecutive failures as
+    one mass failure."""
     guard_window: float = 10.0
-    """The guard ends this many seconds after the last of these failures. Must be longer than reconnect_grace, or the
-    deaths follow only when the guard has ended."""
+    """The mass-failure guard holds alerts until this many seconds after the last of these failures. Must be longer than
+    `reconnect_grace`; otherwise the guard ends before the services with broken streams are declared down."""
 
     def __post_init__(self) -> None:
         """Raise ValueError if the thresholds contradict each other."""
@@ -86,7 +88,7 @@ class Policy:
             raise ValueError("; ".join(f"{each.field}: {each.description}" for each in errors))
 
     def errors(self) -> list[PolicyError]:
-        """Return the mistakes in this policy; empty if there are none."""
+        """Return the thresholds that are out of bounds or contradict each other; empty if there are none."""
         errors: list[PolicyError] = []
         misses = (self.misses_before_warning, self.misses_before_down, self.misses_before_deregister)
         if not 0 < misses[0] <= misses[1] <= misses[2]:
@@ -106,9 +108,9 @@ class Policy:
         return errors
 
     def reckless(self) -> list[PolicyError]:
-        """Return the thresholds that would declare healthy services down: a timeout must be longer than three
-        heartbeats, and longer than every retry inside it (equal timeouts, one within the other, have taken down whole
-        clusters)."""
+        """Return the thresholds with which TRON would declare healthy services down. Deregistration must take at least
+        three missed heartbeats, and each timeout must be longer than the retries that happen within it (equal nested
+        timeouts have taken down whole clusters)."""
         errors: list[PolicyError] = []
         if self.misses_before_deregister < 3:
             why = messages.too_few_misses_to_deregister(self.misses_before_deregister)
@@ -138,7 +140,7 @@ class Policy:
         return misses * interval + max(self.tolerance_ratio * interval, self.tolerance_min)
 
     def misses_for(self, interval: float, silence: float) -> int:
-        """Return the smallest number of misses that are not counted before this many seconds of silence."""
+        """Return the smallest number of misses for which `silence` returns at least this many seconds."""
         return max(1, ceil((silence - self.silence(interval, 0)) / interval - 1e-9))
 
 

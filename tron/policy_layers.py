@@ -14,7 +14,7 @@ from tron import messages
 from tron.policy import POLICY_FIELDS, Policies, Policy
 
 MAX_OVERRIDES = 10_000
-"""Services whose thresholds may differ at run time. Overflow rule: further ones are refused."""
+"""How many services may have thresholds that were set at run time. Overflow rule: further services are refused."""
 
 Changes = Mapping[str, Any]
 """Thresholds by name."""
@@ -22,14 +22,14 @@ Changes = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class PolicyLayers:
-    """The given thresholds of each layer, by service_id; the empty id means all services. A later layer overrides an
-    earlier one, and a threshold given for a service overrides the one for all services."""
+    """The thresholds that each layer sets, by service_id; the empty id means all services. A later layer overrides an
+    earlier one, and a threshold that is set for a service overrides the one for all services."""
 
     settings: Mapping[str, Changes] = field(default_factory=dict)
     runtime: Mapping[str, Changes] = field(default_factory=dict)
 
     def policies(self) -> Policies:
-        """Return the thresholds in force. Raises ValueError, naming the threshold, if they contradict each other."""
+        """Return the thresholds in force. Raises ValueError, which names a threshold, if they contradict each other."""
         everyone = {**self.settings.get("", {}), **self.runtime.get("", {})}
         overrides: dict[str, Policy] = {}
         for service_id in self.overridden():
@@ -41,15 +41,15 @@ class PolicyLayers:
         return Policies(Policy(**everyone), overrides)
 
     def overridden(self) -> list[str]:
-        """Return the services for which thresholds are given, in order."""
+        """Return the ids of the services that have thresholds of their own, sorted."""
         return sorted({each for each in (*self.settings, *self.runtime) if each})
 
     def own(self, service_id: str) -> dict[str, Any]:
-        """Return only the thresholds that are given for a service (empty: for all services)."""
+        """Return only the thresholds that are set for this service itself (for an empty id: for all services)."""
         return {**self.settings.get(service_id, {}), **self.runtime.get(service_id, {})}
 
     def sources(self, service_id: str = "") -> dict[str, PolicySource]:
-        """Return the source of each threshold in force for a service (empty: for all services)."""
+        """Return the source of each threshold in force for a service (for an empty id: for all services)."""
         sources = dict.fromkeys(POLICY_FIELDS, PolicySource.BUILT_IN)
         sources |= dict.fromkeys(self.settings.get("", {}), PolicySource.SETTINGS)
         sources |= dict.fromkeys(self.runtime.get("", {}), PolicySource.RUNTIME)
@@ -59,8 +59,8 @@ class PolicyLayers:
         return sources
 
     def changed(self, service_id: str, changes: Changes, unset: Iterable[str] = ()) -> PolicyLayers:
-        """Return new layers with some thresholds set at run time, and others unset. Raises ValueError, naming the
-        threshold."""
+        """Return new layers in which some thresholds of a service are set at run time, and others are unset (for an
+        empty id: of all services). Raises ValueError, which names the threshold, if that is not allowed."""
         for name in changes:
             if service_id and name in FOR_EVERYONE:
                 raise ValueError(f"{name}: {messages.NOT_PER_SERVICE}")

@@ -35,7 +35,7 @@ class PolicyStore:
         try:
             stored = json.loads(self._path.read_text())
             if not isinstance(stored, dict) or not all(isinstance(each, dict) for each in stored.values()):
-                raise ValueError("it is not an object of objects")
+                raise ValueError("the file does not contain a JSON object of objects")
         except FileNotFoundError:
             return layers
         except OSError as error:
@@ -56,7 +56,7 @@ class PolicyStore:
         return layers
 
     def save(self, layers: PolicyLayers) -> None:
-        """Store the thresholds that were set at run time; when this returns they survive a power cut. Raises
-        OSError."""
+        """Store the thresholds that were set at run time; when this returns, they survive a power cut. Raises
+        OSError if the file cannot be written."""
         kept = {service_id: dict(changes) for service_id, changes in layers.runtime.items()}
         write_whole(self._path, json.dumps(kept, indent=2, sort_keys=True), durable=True)

@@ -13,7 +13,7 @@ from grid_model.verdict import StandingSuspicion
 
 
 class Preauthorized:
-    """The suspicions that the registry holds, and the services to check again."""
+    """The suspicions that the registry holds in advance, and the services whose suspicion must be decided again."""
 
     def __init__(self) -> None:
         self._sent: dict[str, StandingSuspicion] = {}
@@ -21,15 +21,15 @@ class Preauthorized:
         self._later: dict[str, float] = {}
 
     def touch(self, service_id: str) -> None:
-        """Check a service again, because something about it changed."""
+        """Have the suspicion of a service decided again, because something about the service changed."""
         self._touched[service_id] = None
 
     def touch_at(self, service_id: str, at: float) -> None:
-        """Check a service again at this attentive second."""
+        """Have the suspicion of a service decided again at this attentive second."""
         self._later[service_id] = at
 
     def touched(self, now: float, limit: int | None = None) -> list[str]:
-        """Return up to `limit` of the services to check again now, each once."""
+        """Return up to `limit` of the services whose suspicion must be decided again now, each once."""
         due = [service_id for service_id, at in self._later.items() if at <= now] if self._later else []
         for service_id in due:
             del self._later[service_id]
@@ -49,8 +49,8 @@ class Preauthorized:
         self._touched.update(dict.fromkeys(service_ids))
 
     def change(self, service_id: str, wanted: StandingSuspicion | None) -> tuple[StandingSuspicion | None, int | None]:
-        """Return what to send so that the registry holds the wanted suspicion: a suspicion, or an incarnation to
-        withdraw."""
+        """Return what must be sent so that the registry holds the wanted suspicion: a suspicion, or the incarnation
+        whose suspicion is withdrawn. Both are None if nothing must be sent."""
         sent = self._sent.get(service_id)
         if wanted == sent:
             return None, None

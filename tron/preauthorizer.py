@@ -19,7 +19,7 @@ from tron.suppression import FlapLimit
 
 
 class Preauthorizer:
-    """Decides for each service what the registry applies if its stream breaks. `observer` is never suspected."""
+    """Decides for each service which suspicion the registry applies if its stream breaks; none for the `observer`."""
 
     def __init__(self, observer: str, detector: Detector, hierarchy: Hierarchy, damping: Damping) -> None:
         self._observer = observer
@@ -28,8 +28,8 @@ class Preauthorizer:
         self._damping = damping
 
     def suspicion_of(self, lease: Lease | None, now: float) -> tuple[StandingSuspicion | None, float | None]:
-        """Return the wanted suspicion for a service, None if there is none; and the attentive second at which to decide
-        again, if the decision depends on time."""
+        """Return the suspicion that the registry should hold for a service, or None; and the attentive second at which
+        to decide again, or None if the decision does not depend on time."""
         if lease is None or lease.liveness is not Liveness.ALIVE or not lease.facts.connected:
             return None, None
         facts = lease.facts

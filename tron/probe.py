@@ -18,11 +18,11 @@ log = structlog.get_logger("tron")
 PROBE_TIMEOUT = 1.0
 
 MAX_PROBES = 100
-"""Probes at once. Overflow rule: the suspect is not probed, and the grace decides as usual."""
+"""The most probes at a time. Overflow rule: the suspect is not probed, and is down after its grace as usual."""
 
 
 class Prober:
-    """Connects to suspects. `targets`: the `host:port` or `host` to which it may connect."""
+    """Connects to the URLs of suspects. `targets`: each `host:port` or `host` to which it may connect."""
 
     def __init__(self, targets: frozenset[str]) -> None:
         self._targets = targets
@@ -49,7 +49,7 @@ class Prober:
 
 
 def target_of(url: str) -> tuple[str, int] | None:
-    """Return host and port of a URL; None if it names none."""
+    """Return the host and port of a URL; None if it has no host, or no port and none is the default of its scheme."""
     defaults = {"http": 80, "https": 443}
     try:
         parts = urlsplit(url if "//" in url else f"//{url}")

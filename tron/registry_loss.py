@@ -28,8 +28,8 @@ class RegistryLoss:
         return self._silent_for
 
     def answered(self) -> float | None:
-        """Record that the registry answered. Return for how many seconds it was lost if that was reported, else
-        None."""
+        """Record that the registry answered. If its loss was reported, return for how many seconds it did not answer,
+        else None."""
         away = self._silent_for if self._reported else None
         self._patience, self._silent_for, self._reported = self._after, 0.0, False
         return away
@@ -39,8 +39,8 @@ class RegistryLoss:
         self._patience = self._after_drain
 
     def passed(self, seconds: float) -> float | None:
-        """Count time in which the registry could have answered. Return for how long it has not answered if operators
-        must be notified now: once for each loss."""
+        """Add seconds in which the registry could have answered and did not. If operators must be notified now, which
+        happens once for each loss, return for how many seconds it has not answered, else None."""
         self._silent_for += seconds
         if self._reported or self._silent_for < self._patience:
             return None

@@ -41,7 +41,8 @@ MAX_MESSAGE = 1 << 20
 
 
 async def serve(config: Config, stop: asyncio.Event) -> None:
-    """Run one TRON until `stop` is set. Raises StartError for thresholds or an address, JournalError for the sinks."""
+    """Run TRON until `stop` is set. Raises StartError if the thresholds or an address cannot be used, and JournalError
+    if the queue of the operator sinks cannot be."""
     security = TransportSecurity("TRON", config)
     store = PolicyStore(config.data_dir)
     try:

@@ -1,7 +1,7 @@
 """Decides what TRON does on one stream of facts: which calls follow from a frame, and which decisions are reverted.
 Pure.
 
-The monitor and the simulation run it and carry its calls; at most one call is in progress at a time, and later
+The monitor and the simulation use it and make its calls; at most one call is in progress at a time, and later
 decisions are sent with the next one. So calls are small under light load, and the registry never waits for TRON.
 """
 
@@ -18,18 +18,18 @@ from tron.judge import PART, Judge
 from tron.orders import Orders, Ruling
 
 REPORT_EVERY = 0.2
-"""Attentive seconds between two calls that tell the registry that it is watched."""
+"""Attentive seconds after which a call is due even without orders; it shows the registry that TRON is watching."""
 
 REPORT_AT = 2
-"""Frames without a call after which one is due, however little time passed: the registry sends few frames
-ahead of judgement, and would wait for the call that waits for its next frame."""
+"""Number of frames without a call after which a call is due, however little time has passed. The registry sends only a
+few frames that TRON has not confirmed; without this call, each side would wait for the other."""
 
 _REFUSED = (VerdictOutcome.STALE, VerdictOutcome.INVALID)
 
 
 @dataclass(slots=True)
 class Call:
-    """One call to the registry, with these parts of the orders, in order."""
+    """One call to the registry. Each slice selects the orders of one kind that the call carries."""
 
     rulings: slice
     copies: slice
@@ -39,7 +39,7 @@ class Call:
     held: bool
     """Whether the registry must not apply preauthorized suspicions for now, because many services are failing."""
     cascade_alert_id: str
-    """The alert of the mass failure that was reported; empty for none."""
+    """The alert about the mass failure that was reported; empty if there is none."""
     judged_until: float
 
 
@@ -60,8 +60,8 @@ class Session:
         self._unreported = 0
 
     def read(self, frame: Frame) -> bool:
-        """Add a message of facts. Return whether to `decide` on it: on the last message of each frame after the
-        snapshot, because only that one advances the time. Rulings in the middle of a frame would delay its end."""
+        """Add a message of facts. Return whether to call `decide` now: true for the last message of each frame once
+        the snapshot is complete. Only that message advances the time, and rulings before it would delay it."""
         self.judge.learn(frame)
         self._hearing_since = frame.hearing_since
         # The next urgent frame comes once the registry knows that this one was judged.
@@ -71,7 +71,7 @@ class Session:
         return self.judge.complete and not frame.continues
 
     def decide(self, wall: float) -> Iterator[None]:
-        """Decide on the frame, part by part; other work may run between two parts."""
+        """Decide on the frame that was read, in parts between which other work may run. `wall`: the epoch time."""
         for orders in self.judge.decide_in_parts(self._hearing_since, wall, self._part):
             self._decided.add(orders)
             yield
@@ -89,7 +89,7 @@ class Session:
 
     @property
     def report_is_due(self) -> bool:
-        """Whether a completely decided frame needs a call without orders."""
+        """Whether a frame that led to no orders needs a call, which confirms to the registry that TRON evaluated it."""
         if self._called:
             return False
         held_changed = self.judge.guard.many_fail != self._held_sent
@@ -97,8 +97,8 @@ class Session:
         return self._urgent or held_changed or late
 
     def take(self) -> Orders:
-        """Return the orders to send now, for `calls`; without orders, the call only confirms that the frame was
-        evaluated."""
+        """Return the decided orders that were not taken before, to be sent by `calls`. If there are none, the call only
+        confirms that the frame was evaluated."""
         orders, self._decided = self._decided, Orders()
         self._called = True
         return orders
@@ -112,8 +112,9 @@ class Session:
         withdrawn: Sequence[int],
         most: int,
     ) -> list[Call]:
-        """Return the calls for orders of these sizes, each of at most `most` bytes unless one order is larger; at least
-        one call."""
+        """Divide the orders among calls of at most `most` bytes each (more only if a single order is larger), and
+        return at least one call. The arguments are the sizes of the orders in bytes, except `withdrawn`, which are the
+        incarnations whose suspicion is withdrawn."""
         judge = self.judge
         ends = [0, 0, 0, 0]
         starts = [tuple(ends)]
@@ -145,13 +146,13 @@ class Session:
         return calls
 
     def answered(self, rulings: Sequence[Ruling], outcomes: Sequence[VerdictOutcome | None]) -> None:
-        """Record the answer to a call with these rulings: refused rulings are reverted, newest first."""
+        """Record the registry's answer to a call with these rulings. Refused rulings are reverted, newest first."""
         for ruling, outcome in reversed(list(zip(rulings, outcomes, strict=True))):
             if outcome in _REFUSED:
                 self.judge.refused(ruling)
 
     def all_answered(self) -> None:
-        """Record that every call for the taken orders was answered."""
+        """Record that the registry answered every call for the orders that were taken."""
         self._urgent = False
         self._unreported = 0
         self._held_sent = self.judge.guard.many_fail

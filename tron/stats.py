@@ -18,12 +18,13 @@ HELD = {
     messages.HELD_IN_CASCADE: "listed",
     messages.HELD_UNREPORTED_FAILURE: "unreported",
 }
-"""Why an alert is held, as a label."""
+"""The label of the metrics for each reason why an alert is held."""
 
 
 @dataclass(slots=True)
 class Stats:
-    """The counts, and the current state; `last_check` is in seconds since the epoch."""
+    """The counts of TRON's work since its start, whether it is `watching` now, and when it last evaluated the services
+    (`last_check`, in seconds since the epoch)."""
 
     alerts_issued: int = 0
     last_check: float | None = None
@@ -31,18 +32,18 @@ class Stats:
     alerts_escalated: int = 0
     """The number of copies that were sent to the next ancestor, or to operators."""
     alerts_undelivered: int = 0
-    """The number of CRITICAL alerts that no recipient could be notified of in time."""
+    """The number of CRITICAL alerts of which no recipient could be notified in time."""
     streams_broken: int = 0
     """The number of streams of facts that ended."""
     judgement_seconds: Histogram = field(default_factory=lambda: Histogram(SHORT))
-    """How long each frame took, from its arrival to the registry's answers, in seconds."""
+    """The seconds from the arrival of each frame to the registry's answers to the verdicts on it."""
     verdicts: dict[tuple[str, ...], int] = field(default_factory=dict)
     """The number of verdicts by kind, cause and outcome, in lower case."""
     alerts_held: dict[tuple[str, ...], int] = field(default_factory=lambda: {(why,): 0 for why in HELD.values()})
     """The number of alerts that were recorded and not sent, by reason."""
 
     def verdict(self, kind: Kind, cause: LivenessCause, outcome: VerdictOutcome | None) -> None:
-        """Count an answered verdict; `outcome` None: an outcome that this program does not know."""
+        """Count a verdict by the registry's answer. `outcome` is None for an answer that this version does not know."""
         key = (kind.value, cause.name.lower(), "unknown" if outcome is None else outcome.name.lower())
         self.verdicts[key] = self.verdicts.get(key, 0) + 1
 

@@ -17,10 +17,10 @@ from tron.guard import Guard
 from tron.policy import Policy
 
 FAILURES = frozenset({Kind.MISS, Kind.SUSPECT})
-"""The suspicions that a death would follow: they count for the guard and for damping."""
+"""The kinds of suspicion that may lead to DOWN. Only these count for the guard and for damping."""
 
 RETURNS = frozenset({Kind.RECOVER, Kind.RESTORE})
-"""A service is alive again."""
+"""The kinds of transition that make a service ALIVE again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class FlapLimit:
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
-    """The decision about an alert. `reason`: why it is held; empty if it is sent now. `last_before`: the limit that
-    this suspicion reached; it is the last one that is sent before damping."""
+    """The decision whether an alert is sent now. `reason`: why it is held; empty if it is sent. `last_before`: the flap
+    limit, if this suspicion reached it and so is the last one that is sent before damping."""
 
     reason: str = ""
     last_before: FlapLimit | None = None
@@ -42,7 +42,7 @@ class Suppression:
 
 def decide(kind: Kind, facts: Facts, now: float, guard: Guard, damping: Damping, reached: Policy | None) -> Suppression:
     """Return whether the alert of a transition is sent now. `reached`: the policy whose flap limit this transition
-    reached."""
+    reached; None if it reached none."""
     why = reason(kind, facts, now, guard, damping)
     if why == messages.HELD_FLAPPING and reached is not None:
         return Suppression(last_before=FlapLimit(reached.flap_count, reached.flap_window))
@@ -50,7 +50,7 @@ def decide(kind: Kind, facts: Facts, now: float, guard: Guard, damping: Damping,
 
 
 def reason(kind: Kind, facts: Facts, now: float, guard: Guard, damping: Damping) -> str:
-    """Return why the alert of such a transition is held at `now` (attentive seconds); empty if it is sent."""
+    """Return why an alert about a transition of this kind is held at `now` (attentive seconds); empty if it is sent."""
     if kind is Kind.RESTORE:
         return "" if facts.notified else messages.HELD_UNREPORTED_FAILURE
     if facts.maintained:
@@ -64,7 +64,7 @@ def reason(kind: Kind, facts: Facts, now: float, guard: Guard, damping: Damping)
 
 
 def holds_death(facts: Facts, recipient: str, guard: Guard) -> bool:
-    """Return whether the alert of a held death stays held."""
+    """Return whether the alert about a death, which was held when the service died, must still be held."""
     listed = recipient == OPERATORS and facts.service_id in guard.listed
     return facts.maintained or listed or guard.covers(facts.service_id)
 

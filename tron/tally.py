@@ -1,4 +1,4 @@
-"""How many services there are by state, counted as they change: to ask for it visits no service. Pure."""
+"""Counts the services in each state as the states change, so that reading a count visits no service. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _State = tuple[Liveness, bool, bool]
 
 
 class Tally:
-    """The states of all services: how each is judged, whether it is stalled, and whether it is in maintenance."""
+    """The number of services by liveness, of those that are stalled, and of those under maintenance."""
 
     def __init__(self) -> None:
         self._of_service: dict[str, _State] = {}
         self._counts: Counter[_State] = Counter()
 
     def put(self, lease: Lease) -> None:
-        """Count a service in the state that it has now."""
+        """Count a service in its current state, and no longer in its former one."""
         facts = lease.facts
         state = (lease.liveness, lease.cause is LivenessCause.STALLED, facts.maintained)
         before = self._of_service.get(facts.service_id)
@@ -44,7 +44,7 @@ class Tally:
 
     @property
     def stalled(self) -> int:
-        """The number of services that send heartbeats and make no progress."""
+        """The number of services that send heartbeats but make no progress."""
         return sum(count for (_, stalled, _), count in self._counts.items() if stalled)
 
     @property

@@ -1,5 +1,4 @@
-"""The CRITICAL alerts that have reached no recipient: an operator must look at them, because no other recipient does.
-Pure.
+"""Finds the CRITICAL alerts that have reached no recipient, so that nobody acts on them. Pure.
 
 An alert has reached a recipient once a copy of it was sent on an open stream, was acknowledged, or was accepted by the
 operators' sinks (which acknowledge their copies). An alert that waits only for recipients without a stream usually
@@ -15,8 +14,8 @@ from grid_model.event import OPERATORS, Event, Severity
 from grid_model.observation import Delivery
 
 UNDELIVERED_AFTER = 5.0
-"""Attentive seconds for which an alert may reach nobody. Above the grace (2 s) after which a parent whose stream broke
-counts as down, and its alerts escalate."""
+"""Attentive seconds after which an alert that has reached no recipient is reported. Longer than the grace (2 s) after
+which a parent whose stream broke counts as down, so that the alerts to it escalate."""
 
 
 class Unreached:
@@ -28,7 +27,7 @@ class Unreached:
         self._due: list[tuple[float, str]] = []
 
     def put(self, delivery: Delivery) -> None:
-        """Record that a delivery waits, or changed."""
+        """Add a delivery, or replace one that changed."""
         alert = delivery.event
         if alert.severity is not Severity.CRITICAL:
             return

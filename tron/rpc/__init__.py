@@ -2,7 +2,7 @@
 
 - `tron`          statistics, alerts, explanations, maintenance.
 - `policy`        thresholds.
-- `health`        what the standard health service answers.
+- `health`        the answers of the standard health service.
 - `method_roles`  which roles may call each method.
 - `audited_acts`  which methods the audit log records.
 """

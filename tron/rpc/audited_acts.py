@@ -1,4 +1,4 @@
-"""The methods of TronService by which operators change something, and what a request is about."""
+"""The methods of TronService with which operators change something; the audit log records each call of them."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ ACTS: Mapping[str, TargetOf] = {
     "/grid.tron.v1.TronService/SetPolicy": _service,
     "/grid.tron.v1.TronService/SetMaintenance": _service,
 }
-"""By the full name of the method. A test compares this with the table of roles."""
+"""By the full name of each such method: the function that returns the id that a request is about, `*` for all."""

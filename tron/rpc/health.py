@@ -1,4 +1,4 @@
-"""The health that TRON knows: SERVING only while it is watching the registry."""
+"""The answers of TRON to health checks: TronService is SERVING only while TRON is watching the registry."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TRON_SERVICE = tron_service_pb2.DESCRIPTOR.services_by_name["TronService"].full_
 
 
 class TronHealth:
-    """The state of TRON, as the health service reads it."""
+    """The state of TRON from which the health service derives its answers."""
 
     def __init__(self) -> None:
         self.changes = Watermark()
@@ -19,7 +19,7 @@ class TronHealth:
         self._watching = False
 
     def watching(self, watching: bool) -> None:
-        """Report whether TRON evaluates the current state of the registry."""
+        """Set whether TRON is watching, and notify the open health watches of a change."""
         if watching != self._watching:
             self._watching = watching
             self.changes.step()

@@ -1,4 +1,4 @@
-"""Which roles may call each method of TronService. The service itself decides which ids a caller may name.
+"""Which roles may call each method of TronService. The service itself decides for which ids.
 
 The methods of grpc.health are open.
 """

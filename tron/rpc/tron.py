@@ -109,7 +109,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
     async def GetPolicy(
         self, request: tron_service_pb2.GetPolicyRequest, context: Context
     ) -> tron_service_pb2.GetPolicyResponse:
-        """Return the thresholds in force."""
+        """Return the thresholds in force for all services, or for one service."""
         if request.service_id:
             check_may(Role.OBSERVER, request.service_id)
         await self._must_be_known(request.service_id)
@@ -136,7 +136,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
     async def ListPolicyOverrides(
         self, request: tron_service_pb2.ListPolicyOverridesRequest, context: Context
     ) -> tron_service_pb2.ListPolicyOverridesResponse:
-        """Return the thresholds that differ for single services."""
+        """Return the services that have thresholds of their own, and these thresholds."""
         layers = self._policy.layers
         watched = {each.facts.service_id for each in self._monitor.judge.detector.leases()}
         overrides = [
@@ -177,7 +177,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
     async def Explain(
         self, request: tron_service_pb2.ExplainRequest, context: Context
     ) -> tron_service_pb2.ExplainResponse:
-        """Return the facts about a service, its open deadlines, and the rule that applied."""
+        """Return why a service has its current liveness: the facts, the open deadlines, and the rule that applied."""
         if not request.service_id:
             raise InvalidRequest.of(FieldError("service_id", messages.EMPTY))
         check_may(Role.OBSERVER, request.service_id)
@@ -216,14 +216,15 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
 
 
 def check_may(role: Role, service_id: str) -> None:
-    """Return if the caller has the role for a service (empty: for all of them). Raises PermissionDenied."""
+    """Raise PermissionDenied unless the caller has this role for a service (for an empty id: for all services)."""
     caller = current_principal()
     if not (caller.may(role, service_id) if service_id else caller.may_everywhere(role)):
         raise PermissionDenied(messages.no_grant(caller.name, role.name.lower(), service_id))
 
 
 def check_id(service_id: str) -> None:
-    """Raise InvalidRequest for a text that cannot be a service id. The empty id means all services."""
+    """Raise InvalidRequest if an id is too long, is not printable, or begins or ends with a blank. The empty id is
+    accepted: it means all services."""
     if len(service_id) > MAX_SERVICE_ID or service_id != service_id.strip() or not service_id.isprintable():
         why = messages.not_a_service_id(MAX_SERVICE_ID)
         raise InvalidRequest.of(FieldError("service_id", why))

@@ -44,7 +44,7 @@ HEARTBEAT_MISS = EventType(
     "heartbeat_miss", Severity.WARNING, "warning", "missed a heartbeat", "suspect", "beat_missed", suspicion=True
 )
 SERVICE_SUSPECT = EventType(
-    "service_suspect", Severity.WARNING, "suspected", "lost its stream", "suspect", "service_suspected", suspicion=True
+    "service_suspect", Severity.WARNING, "suspected", "disconnected", "suspect", "service_suspected", suspicion=True
 )
 SERVICE_STALLED = EventType(
     "service_stalled", Severity.CRITICAL, "marked_stalled", "is making no progress", "suspect", failure=True

@@ -3,7 +3,7 @@
 
 export const EVENT_TYPES = {
   heartbeat_miss: { title: "missed a heartbeat", symbol: "suspect", suspicion: true, failure: false, overOnceAlive: true },
-  service_suspect: { title: "lost its stream", symbol: "suspect", suspicion: true, failure: false, overOnceAlive: true },
+  service_suspect: { title: "disconnected", symbol: "suspect", suspicion: true, failure: false, overOnceAlive: true },
   service_stalled: { title: "is making no progress", symbol: "suspect", suspicion: false, failure: true, overOnceAlive: true },
   service_down: { title: "is down", symbol: "down", suspicion: false, failure: true, overOnceAlive: true },
   service_deregistered: { title: "was deregistered", symbol: "gone", suspicion: false, failure: true, overOnceAlive: true },

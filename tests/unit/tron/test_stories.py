@@ -404,7 +404,7 @@ def test_a_child_that_left_on_purpose_alarms_nobody() -> None:
         ("dead", "has been down for", "reconnect_grace"),
         ("stalled", "is stalled: it is sending heartbeats but has made no progress for", "stall_after"),
         ("maintained", "alerts about the service are held for maintenance (new disk)", "heard_in_time"),
-        ("damped", "the service is flapping, so its suspicions raise no alerts", "heard_in_time"),
+        ("damped", "the service is flapping, so further suspicions raise no alert", "heard_in_time"),
     ],
 )
 def test_an_explanation_says_what_is_known_and_which_rule_fired(story: str, words: str, rule: str) -> None:
