@@ -24,25 +24,25 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     DESCRIPTOR: _descriptor.EnumDescriptor
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     ERROR_REASON_INVALID_REQUEST: _ErrorReason.ValueType  # 1
-    """INVALID_ARGUMENT, with google.rpc.BadRequest naming each field."""
+    """INVALID_ARGUMENT: the request is invalid; a google.rpc.BadRequest names each invalid field."""
     ERROR_REASON_SERVICE_NOT_FOUND: _ErrorReason.ValueType  # 2
-    """NOT_FOUND: never registered, or already removed."""
+    """NOT_FOUND: the service was never registered, or was removed."""
     ERROR_REASON_ALERT_NOT_FOUND: _ErrorReason.ValueType  # 3
     """NOT_FOUND: no such alert was ever sent to that recipient."""
     ERROR_REASON_SUPERSEDED: _ErrorReason.ValueType  # 4
-    """ABORTED: a newer incarnation holds this id; stop."""
+    """ABORTED: a newer incarnation holds this id; the caller must stop."""
     ERROR_REASON_UNKNOWN_INCARNATION: _ErrorReason.ValueType  # 5
     """FAILED_PRECONDITION: the registry does not know this incarnation; register again without one."""
     ERROR_REASON_REVISION_COMPACTED: _ErrorReason.ValueType  # 6
-    """OUT_OF_RANGE: the changes asked for are no longer kept; read a snapshot and go on from there."""
+    """OUT_OF_RANGE: the requested changes are no longer kept; read a snapshot and continue from its revision."""
     ERROR_REASON_READER_TOO_SLOW: _ErrorReason.ValueType  # 7
     """RESOURCE_EXHAUSTED: the reader fell too far behind; reconnect and resume."""
     ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 8
     """RESOURCE_EXHAUSTED: a quota was reached; back off with jitter."""
     ERROR_REASON_DRAINING: _ErrorReason.ValueType  # 9
-    """UNAVAILABLE: the server is going away; reconnect with jitter."""
+    """UNAVAILABLE: the server is shutting down, or cannot answer for now; reconnect with jitter."""
     ERROR_REASON_SILENT_STREAM: _ErrorReason.ValueType  # 10
-    """DEADLINE_EXCEEDED: no message arrived on the stream in time; open a new one."""
+    """DEADLINE_EXCEEDED: no message arrived on the stream in time; open a new stream."""
     ERROR_REASON_NOT_IMPLEMENTED: _ErrorReason.ValueType  # 11
     """UNIMPLEMENTED: specified, but not yet implemented."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 12
@@ -50,44 +50,46 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_PAGE_TOKEN_EXPIRED: _ErrorReason.ValueType  # 13
     """ABORTED: the list that this page_token continues is no longer kept; list again from the first page."""
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 14
-    """UNAUTHENTICATED: the call has no valid credential. Nothing says why, because that would help to guess one."""
+    """UNAUTHENTICATED: the call has no valid credential. The error does not say why, because that would help to guess
+    one.
+    """
     ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 15
-    """PERMISSION_DENIED: the caller has no right to this."""
+    """PERMISSION_DENIED: the grants of the caller do not allow this."""
     ERROR_REASON_NOT_OWNER: _ErrorReason.ValueType  # 16
     """PERMISSION_DENIED: the service belongs to another owner."""
     ERROR_REASON_CREDENTIAL_EXPIRED: _ErrorReason.ValueType  # 17
-    """UNAUTHENTICATED: the credential of an open call has ended, was revoked, or has other rights now; connect again."""
+    """UNAUTHENTICATED: the credential of an open call has expired, was revoked, or has other rights now; connect again."""
     ERROR_REASON_PRINCIPAL_NOT_FOUND: _ErrorReason.ValueType  # 18
     """NOT_FOUND: there is no principal with this name."""
     ERROR_REASON_TOKEN_NOT_FOUND: _ErrorReason.ValueType  # 19
     """NOT_FOUND: there is no token with this id."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
-    """Why a call failed: the `reason` of the google.rpc.ErrorInfo (domain "grid") that every error carries. Clients decide
-    by this, never by the text.
+    """Why a call failed: the `reason` of the google.rpc.ErrorInfo (domain "grid") that every error carries. Clients
+    should decide by the reason, never by the text.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 ERROR_REASON_INVALID_REQUEST: ErrorReason.ValueType  # 1
-"""INVALID_ARGUMENT, with google.rpc.BadRequest naming each field."""
+"""INVALID_ARGUMENT: the request is invalid; a google.rpc.BadRequest names each invalid field."""
 ERROR_REASON_SERVICE_NOT_FOUND: ErrorReason.ValueType  # 2
-"""NOT_FOUND: never registered, or already removed."""
+"""NOT_FOUND: the service was never registered, or was removed."""
 ERROR_REASON_ALERT_NOT_FOUND: ErrorReason.ValueType  # 3
 """NOT_FOUND: no such alert was ever sent to that recipient."""
 ERROR_REASON_SUPERSEDED: ErrorReason.ValueType  # 4
-"""ABORTED: a newer incarnation holds this id; stop."""
+"""ABORTED: a newer incarnation holds this id; the caller must stop."""
 ERROR_REASON_UNKNOWN_INCARNATION: ErrorReason.ValueType  # 5
 """FAILED_PRECONDITION: the registry does not know this incarnation; register again without one."""
 ERROR_REASON_REVISION_COMPACTED: ErrorReason.ValueType  # 6
-"""OUT_OF_RANGE: the changes asked for are no longer kept; read a snapshot and go on from there."""
+"""OUT_OF_RANGE: the requested changes are no longer kept; read a snapshot and continue from its revision."""
 ERROR_REASON_READER_TOO_SLOW: ErrorReason.ValueType  # 7
 """RESOURCE_EXHAUSTED: the reader fell too far behind; reconnect and resume."""
 ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 8
 """RESOURCE_EXHAUSTED: a quota was reached; back off with jitter."""
 ERROR_REASON_DRAINING: ErrorReason.ValueType  # 9
-"""UNAVAILABLE: the server is going away; reconnect with jitter."""
+"""UNAVAILABLE: the server is shutting down, or cannot answer for now; reconnect with jitter."""
 ERROR_REASON_SILENT_STREAM: ErrorReason.ValueType  # 10
-"""DEADLINE_EXCEEDED: no message arrived on the stream in time; open a new one."""
+"""DEADLINE_EXCEEDED: no message arrived on the stream in time; open a new stream."""
 ERROR_REASON_NOT_IMPLEMENTED: ErrorReason.ValueType  # 11
 """UNIMPLEMENTED: specified, but not yet implemented."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 12
@@ -95,13 +97,15 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 12
 ERROR_REASON_PAGE_TOKEN_EXPIRED: ErrorReason.ValueType  # 13
 """ABORTED: the list that this page_token continues is no longer kept; list again from the first page."""
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 14
-"""UNAUTHENTICATED: the call has no valid credential. Nothing says why, because that would help to guess one."""
+"""UNAUTHENTICATED: the call has no valid credential. The error does not say why, because that would help to guess
+one.
+"""
 ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 15
-"""PERMISSION_DENIED: the caller has no right to this."""
+"""PERMISSION_DENIED: the grants of the caller do not allow this."""
 ERROR_REASON_NOT_OWNER: ErrorReason.ValueType  # 16
 """PERMISSION_DENIED: the service belongs to another owner."""
 ERROR_REASON_CREDENTIAL_EXPIRED: ErrorReason.ValueType  # 17
-"""UNAUTHENTICATED: the credential of an open call has ended, was revoked, or has other rights now; connect again."""
+"""UNAUTHENTICATED: the credential of an open call has expired, was revoked, or has other rights now; connect again."""
 ERROR_REASON_PRINCIPAL_NOT_FOUND: ErrorReason.ValueType  # 18
 """NOT_FOUND: there is no principal with this name."""
 ERROR_REASON_TOKEN_NOT_FOUND: ErrorReason.ValueType  # 19

@@ -25,7 +25,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class HeartbeatRequest(_message.Message):
-    """One message from an agent. The first on a stream is `register`, `registers` or `beats`."""
+    """One message from an agent. The first message on a stream must be `register`, `registers` or `beats`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -69,8 +69,9 @@ Global___HeartbeatRequest: _TypeAlias = HeartbeatRequest  # noqa: Y015
 
 @_typing.final
 class Register(_message.Message):
-    """Registers a service on this stream. Without `service.incarnation` a new incarnation starts; with the one that is held
-    the service is re-attached to this stream and nothing else changes; a lower one is answered by `superseded`.
+    """Registers a service on this stream. If `service.incarnation` is 0, the service gets a new incarnation. If it is the
+    current incarnation, the service is re-attached to this stream, and nothing else changes. A lower incarnation is
+    answered by `superseded`, an unknown one by `unknown_service`.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -80,19 +81,19 @@ class Register(_message.Message):
     SHARED_FIELD_NUMBER: _builtins.int
     ON_BEHALF_OF_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
-    """A random word chosen once per process. A registration that is tried again with the same word is the same
-    registration, so that a slow retry cannot overtake a newer process. At most 100 characters; may be empty. It comes
-    back in `registered` and `rejected`.
+    """A random string that each process chooses once. A retry with the same string counts as the same registration, so a
+    late retry cannot supersede a newer process. At most 100 characters; may be empty. The answers `registered` and
+    `rejected` repeat it.
     """
     shared: _builtins.str
-    """Set if the stream carries other agents of the same process too: a random word chosen once per process, at most 100
-    characters. An error about one agent is then always answered with `rejected` and never ends the stream. Services that
-    name the same process fail together: that is one failure, not many.
+    """Set this if the stream carries several agents of one process: a random string that the process chooses once, at
+    most 100 characters. An error about one agent is then answered with `rejected` and never ends the stream. Services
+    with the same string fail together, which counts as one failure.
     """
     on_behalf_of: _builtins.str
-    """Of a relay: the principal for which it registers the service. It must have the role agent and no other but observer;
-    the registration needs an agent grant of the principal and a relay grant of the relay. The relay passes on what it
-    authenticated. Empty: the sender registers its own service. Without authentication it has no meaning.
+    """Only for a relay: the principal, authenticated by the relay, for which it registers the service. The principal must
+    have the role agent, and no other role but observer. The registration needs an agent grant of the principal and a
+    relay grant of the relay. Empty: the sender registers its own service. Ignored without authentication.
     """
     @_builtins.property
     def service(self) -> _service_pb2.Service: ...
@@ -114,9 +115,9 @@ Global___Register: _TypeAlias = Register  # noqa: Y015
 
 @_typing.final
 class Registers(_message.Message):
-    """Registers many services. Each is answered as a `register` of its own, except that a bad one never ends the stream: it is
-    answered by `rejected`, and the others count. Those that are accepted share commits and answers. Send it only to a
-    registry that announces `batches`: an older one ignores it.
+    """Registers many services. Each registration is answered like a single `register`, except that an invalid one never
+    ends the stream: it is answered by `rejected`, and the others are accepted. Accepted registrations share commits and
+    answers. Send this only to a registry that announces `batches`; an older registry ignores it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -124,8 +125,8 @@ class Registers(_message.Message):
     REGISTERS_FIELD_NUMBER: _builtins.int
     RELAYED_FIELD_NUMBER: _builtins.int
     relayed: _builtins.bool
-    """The sender registers services that have no stream (a gateway): as by the unary Register, this stream does not carry
-    them. Their beats are `relayed`, too.
+    """Set this to register services that have no stream, as a gateway does: they are registered as by the unary Register,
+    and this stream does not carry them. Set Beats.relayed in their beats too.
     """
     @_builtins.property
     def registers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Register]:
@@ -147,7 +148,7 @@ Global___Registers: _TypeAlias = Registers  # noqa: Y015
 
 @_typing.final
 class Beats(_message.Message):
-    """Signs of life of one or more services."""
+    """Heartbeats of one or more services."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -158,25 +159,28 @@ class Beats(_message.Message):
     COLUMNS_FIELD_NUMBER: _builtins.int
     ON_BEHALF_OF_FIELD_NUMBER: _builtins.int
     ack_requested: _builtins.bool
-    """Answer this message with an `ack` at once; else acknowledgements are sent about once a second."""
+    """Requests an `ack` of this message at once; otherwise the registry sends acknowledgements about once a second."""
     relayed: _builtins.bool
-    """The sender passes on signs of life that reached it by another way (a gateway). The stream does not take the services
-    up: its end says nothing about them, their alerts do not come here, and who carries them goes on.
+    """Set this to pass on heartbeats that did not originate on this stream, as a gateway does. The services are not
+    attached to this stream: its end is no evidence about them, their alerts are not sent on it, and another stream
+    that carries them continues to do so.
     """
     replaces_figures: _builtins.bool
-    """The figures p95_ms, queue_depth and load of each beat are all that there are: one that is unset is cleared, not kept.
-    All other unset fields keep what was reported before. For gateways whose clients speak an older contract; so these figures
-    may be negative, too.
+    """Set this to replace the figures p95_ms, queue_depth and load of each service: a figure that is unset is cleared.
+    All other unset fields keep the value that was reported before. For gateways whose clients use an older contract,
+    so these figures may also be negative.
     """
     on_behalf_of: _builtins.str
-    """Of a relay: the principal for which it sends these beats, as in Register. A beat that the principal or the relay may
-    not send is answered like that of a service that is not registered, or by `rejected`.
+    """Only for a relay: the principal for which it sends these beats; see Register.on_behalf_of. A beat that the
+    principal or the relay may not send is answered as if its service were not registered, or by `rejected`.
     """
     @_builtins.property
     def beats(self) -> _containers.RepeatedCompositeFieldContainer[Global___Beat]: ...
     @_builtins.property
     def columns(self) -> Global___BeatColumns:
-        """Beats in columns; they come after those in `beats`. One message holds at most 10,000 beats, in both forms together."""
+        """Further beats, in columns, which follow those in `beats`. One message has at most 10,000 beats in both forms
+        together.
+        """
 
     def __init__(
         self,
@@ -198,11 +202,11 @@ Global___Beats: _TypeAlias = Beats  # noqa: Y015
 
 @_typing.final
 class BeatColumns(_message.Message):
-    """Beats of services that are named by their incarnations, and the figures that they report, each figure in a column of its
-    own. A column is empty if no beat reports that figure. Otherwise it is as long as `incarnations`, and each element belongs
-    to the beat at the same position. A column of any other length is answered by `rejected`; the signs of life count. A
-    service whose beat has a `message` or a `busy_until` sends a Beat. Send columns only to a registry that announces
-    `batches`: an older one ignores them.
+    """Many beats in columns. `incarnations` identifies the services, and each further column contains one figure of all
+    beats. A column is empty if no beat reports its figure. Otherwise it is as long as `incarnations`, and each element
+    belongs to the beat at the same position. A column of any other length is ignored and answered by `rejected`; the
+    beats still count as signs of life. Use a Beat to report a `message` or `busy_until`. Send columns only to a registry
+    that announces `batches`; an older registry ignores them.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -217,42 +221,42 @@ class BeatColumns(_message.Message):
     ACTIVITY_FIELD_NUMBER: _builtins.int
     LOOP_LAG_SECONDS_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """The number of the last of these beats, as in Beat: its acknowledgement covers all of them. 0: the registry counts one
-    for each.
+    """The sequence of the last of these beats; see Beat.sequence. Its acknowledgement covers all of them. 0: the registry
+    counts the beats.
     """
     @_builtins.property
     def incarnations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """One sign of life of each. An incarnation that is not current is answered by `superseded`, or by `unknown_service`,
-        which names it; 0 is answered by `rejected`. The other beats count.
+        """Each element is one heartbeat of the service with this incarnation. An incarnation that is not current is answered
+        by `superseded` or `unknown_service`, which repeat it, and 0 by `rejected`. The other beats count.
         """
 
     @_builtins.property
     def status(self) -> _containers.RepeatedScalarFieldContainer[_service_pb2.ServiceStatus.ValueType]:
-        """SERVICE_STATUS_UNSPECIFIED: unset."""
+        """SERVICE_STATUS_UNSPECIFIED means that the beat does not report a status."""
 
     @_builtins.property
     def p95_ms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """NaN: unset."""
+        """NaN means that the beat does not report this figure."""
 
     @_builtins.property
     def queue_depth(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """-9223372036854775808: unset."""
+        """-9223372036854775808 means that the beat does not report this figure."""
 
     @_builtins.property
     def load(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """NaN: unset."""
+        """NaN means that the beat does not report this figure."""
 
     @_builtins.property
     def progress(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """NaN: unset."""
+        """NaN means that the beat does not report this figure."""
 
     @_builtins.property
     def activity(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """18446744073709551615: unset."""
+        """18446744073709551615 means that the beat does not report this figure."""
 
     @_builtins.property
     def loop_lag_seconds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """NaN: unset."""
+        """NaN means that the beat does not report this figure."""
 
     def __init__(
         self,
@@ -277,7 +281,7 @@ Global___BeatColumns: _TypeAlias = BeatColumns  # noqa: Y015
 
 @_typing.final
 class Beat(_message.Message):
-    """One sign of life. Unset fields keep what was reported before; see Beats.replaces_figures."""
+    """One heartbeat of a service. An unset field keeps the value that was reported before; see also Beats.replaces_figures."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -295,9 +299,11 @@ class Beat(_message.Message):
     BUSY_UNTIL_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     incarnation: _builtins.int
-    """0: the incarnation that is registered on this stream."""
+    """The incarnation of the service. 0: the incarnation that this stream carries."""
     sequence: _builtins.int
-    """Grows with each beat of this stream; the acknowledgement names the highest. 0: the registry counts."""
+    """A number that grows with each beat on this stream; BeatAck.sequence is the highest that was received. 0: the
+    registry counts the beats.
+    """
     status: _service_pb2.ServiceStatus.ValueType
     p95_ms: _builtins.float
     queue_depth: _builtins.int
@@ -309,7 +315,7 @@ class Beat(_message.Message):
     def loop_lag(self) -> _duration_pb2.Duration: ...
     @_builtins.property
     def busy_until(self) -> _timestamp_pb2.Timestamp:
-        """By the registry's clock; see Registered.observed_at."""
+        """Until when the service is busy, by the registry's clock; see Registered.observed_at."""
 
     def __init__(
         self,
@@ -360,7 +366,7 @@ Global___Beat: _TypeAlias = Beat  # noqa: Y015
 
 @_typing.final
 class AlertAck(_message.Message):
-    """Acknowledges alerts, which need not be sent again."""
+    """Acknowledges alerts, so that they are not sent again."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -382,7 +388,7 @@ Global___AlertAck: _TypeAlias = AlertAck  # noqa: Y015
 
 @_typing.final
 class Goodbye(_message.Message):
-    """Leaves on purpose: the service is removed and no alert is sent. The end of a stream alone is not a goodbye."""
+    """The service leaves on purpose: it is removed, and no alert is sent. The end of a stream without a Goodbye is a break."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -392,8 +398,8 @@ class Goodbye(_message.Message):
     service_id: _builtins.str
     reason: _builtins.str
     incarnation: _builtins.int
-    """The incarnation that leaves; a newer one stays. 0: the one that this stream carries. With it, the goodbye is answered
-    by `left`.
+    """The incarnation that leaves; a newer one stays registered. If it is set, the registry answers with `left`. 0: the
+    incarnation that this stream carries.
     """
     def __init__(
         self,
@@ -412,8 +418,8 @@ Global___Goodbye: _TypeAlias = Goodbye  # noqa: Y015
 
 @_typing.final
 class Abandoned(_message.Message):
-    """The program of this service crashed or was abandoned while others on this stream go on: it is judged as if a stream of its
-    own had broken.
+    """The program of one service crashed or abandoned it, while other services on this stream continue: TRON evaluates the
+    service as if a stream of its own had broken.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -507,14 +513,14 @@ class Registered(_message.Message):
     BATCHES_FIELD_NUMBER: _builtins.int
     OBSERVED_AT_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
-    """That of the registration."""
+    """The instance_id of the registration."""
     batches: _builtins.bool
-    """This registry reads `Beats.columns` and `registers`."""
+    """Whether this registry accepts Beats.columns and `registers`."""
     @_builtins.property
     def service(self) -> _service_pb2.Service: ...
     @_builtins.property
     def observed_at(self) -> _timestamp_pb2.Timestamp:
-        """The registry's time. `Beat.busy_until` is by this clock."""
+        """The registry's time. Beat.busy_until is a time of the same clock."""
 
     def __init__(
         self,
@@ -534,7 +540,9 @@ Global___Registered: _TypeAlias = Registered  # noqa: Y015
 
 @_typing.final
 class Registrations(_message.Message):
-    """What follows each other of `registered`, in one message, at most 30. Only on a stream that sent `registers`."""
+    """Several `registered` in one message, in order, at most 30. Sent only on a stream on which the client sent
+    `registers`.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -556,7 +564,7 @@ Global___Registrations: _TypeAlias = Registrations  # noqa: Y015
 
 @_typing.final
 class BeatAck(_message.Message):
-    """The highest beat sequence heard on this stream."""
+    """Acknowledges beats."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -565,13 +573,16 @@ class BeatAck(_message.Message):
     HEARD_AT_FIELD_NUMBER: _builtins.int
     BATCHES_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
+    """The highest sequence of a beat that was received on this stream."""
     revision: _builtins.int
-    """Of relayed beats: what they said is in every change of a watch above this revision; in those up to it, perhaps."""
+    """Only for relayed beats: every change in a watch above this revision contains the reported values; earlier changes
+    may.
+    """
     batches: _builtins.bool
-    """Of relayed beats: as in `registered`."""
+    """Only for relayed beats: whether this registry accepts Beats.columns and `registers`."""
     @_builtins.property
     def heard_at(self) -> _timestamp_pb2.Timestamp:
-        """Of relayed beats: when the last of them was heard."""
+        """Only for relayed beats: when the last of them was received."""
 
     def __init__(
         self,
@@ -591,7 +602,7 @@ Global___BeatAck: _TypeAlias = BeatAck  # noqa: Y015
 
 @_typing.final
 class Alert(_message.Message):
-    """An event whose recipient is carried by this stream. Acknowledge it by its alert_id."""
+    """An alert for a service that this stream carries. Acknowledge it by its alert_id."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -613,16 +624,16 @@ Global___Alert: _TypeAlias = Alert  # noqa: Y015
 
 @_typing.final
 class UnknownService(_message.Message):
-    """A heartbeat arrived for a service that is not registered: register it again."""
+    """A message named a service or an incarnation that is not registered: register the service again with incarnation 0."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     INCARNATION_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
-    """Empty for a beat in columns, if the registry does not remember whose incarnation that was."""
+    """Empty for a beat in columns if the registry does not remember which service had the incarnation."""
     incarnation: _builtins.int
-    """Of a beat in columns: the incarnation that it named."""
+    """Only for a beat in columns: its incarnation."""
     def __init__(
         self,
         *,
@@ -639,7 +650,7 @@ Global___UnknownService: _TypeAlias = UnknownService  # noqa: Y015
 
 @_typing.final
 class Superseded(_message.Message):
-    """A newer incarnation holds this id: stop. Further beats on this stream are answered the same."""
+    """A newer incarnation holds this id: stop sending heartbeats for it. Further ones on this stream get the same answer."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -648,9 +659,9 @@ class Superseded(_message.Message):
     SUPERSEDED_INCARNATION_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     incarnation: _builtins.int
-    """The incarnation that holds it."""
+    """The newer incarnation, which holds the id now."""
     superseded_incarnation: _builtins.int
-    """Of a beat in columns: the incarnation that it named."""
+    """Only for a beat in columns: its incarnation, which is superseded."""
     def __init__(
         self,
         *,
@@ -668,7 +679,7 @@ Global___Superseded: _TypeAlias = Superseded  # noqa: Y015
 
 @_typing.final
 class DeclaredDown(_message.Message):
-    """You were declared down; the event says when and why."""
+    """TRON had declared this service down before it was heard again; the event says when and why. No action is required."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -693,8 +704,8 @@ Global___DeclaredDown: _TypeAlias = DeclaredDown  # noqa: Y015
 
 @_typing.final
 class Drain(_message.Message):
-    """Leave this stream. Without `ends_after` the registry is going away: send nothing more, and reconnect, at a random moment
-    within `reconnect_after`.
+    """Asks the client to leave this stream. Without `ends_after` the registry is shutting down: send nothing more, and
+    reconnect at a random moment within `reconnect_after`.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -703,16 +714,16 @@ class Drain(_message.Message):
     ENDS_AFTER_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     reason: _error_reason_pb2.ErrorReason.ValueType
-    """Why, if `ends_after` is set. CREDENTIAL_EXPIRED: the credential of this stream ends then, so the next one needs another.
-    DRAINING: the connection is old.
+    """Why the stream ends, if `ends_after` is set. CREDENTIAL_EXPIRED: the credential of this stream ends then, so the
+    other stream needs a renewed credential. DRAINING: the connection is old.
     """
     @_builtins.property
     def reconnect_after(self) -> _duration_pb2.Duration: ...
     @_builtins.property
     def ends_after(self) -> _duration_pb2.Duration:
-        """The registry goes on, and this stream does so for this long. Until then, open the next stream on a new connection,
-        re-attach there each service with the incarnation that it holds, and close this stream once they are registered there.
-        Until then, go on with this one.
+        """If it is set, the registry keeps running and ends this stream after this time. Before that, open another stream on
+        a new connection, re-attach each service there with the incarnation that it holds, and close this stream once they
+        are registered there. Keep using this stream until then.
         """
 
     def __init__(
@@ -732,8 +743,8 @@ Global___Drain: _TypeAlias = Drain  # noqa: Y015
 
 @_typing.final
 class Rejected(_message.Message):
-    """Part of a message was refused while the stream carries other services; nothing was changed by that part. Where it was
-    a beat, the sign of life still counts, its figures do not.
+    """A part of a message was refused and changed nothing; the stream continues. If the figures of a beat were refused, the
+    beat still counts as a sign of life.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -745,14 +756,15 @@ class Rejected(_message.Message):
     INSTANCE_ID_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     field: _builtins.str
-    """For example "beat.progress"."""
+    """The field that was refused, for example "beat.progress"."""
     description: _builtins.str
     reason: _error_reason_pb2.ErrorReason.ValueType
-    """Why. INVALID_REQUEST: the same message will never be accepted. QUOTA_EXCEEDED, DRAINING: try again with backoff.
-    PERMISSION_DENIED, NOT_OWNER: the sender has no right to this service, until an administrator or an operator acts.
+    """Why it was refused. INVALID_REQUEST: the same message will never be accepted. QUOTA_EXCEEDED, DRAINING: try again
+    with backoff. PERMISSION_DENIED, NOT_OWNER: the sender may not use this service until an administrator or an
+    operator allows it.
     """
     instance_id: _builtins.str
-    """Of a registration: its instance_id."""
+    """Only for a registration that was refused: its instance_id."""
     def __init__(
         self,
         *,
@@ -772,7 +784,7 @@ Global___Rejected: _TypeAlias = Rejected  # noqa: Y015
 
 @_typing.final
 class Left(_message.Message):
-    """The service left: its goodbye is on disk."""
+    """The service is removed: its goodbye is on disk."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -33,22 +33,22 @@ class _VerdictKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VerdictKi
     DESCRIPTOR: _descriptor.EnumDescriptor
     VERDICT_KIND_UNSPECIFIED: _VerdictKind.ValueType  # 0
     VERDICT_KIND_ALIVE: _VerdictKind.ValueType  # 1
-    """Heard in time again."""
+    """The heartbeats of the service arrive in time again."""
     VERDICT_KIND_SUSPECT: _VerdictKind.ValueType  # 2
     VERDICT_KIND_DOWN: _VerdictKind.ValueType  # 3
     VERDICT_KIND_DEREGISTER: _VerdictKind.ValueType  # 4
-    """Deregistered: the service is removed; its history and its incarnation are remembered."""
+    """The service is deregistered; its history and its incarnation are remembered."""
 
 class VerdictKind(_VerdictKind, metaclass=_VerdictKindEnumTypeWrapper):
-    """What TRON decided about a service."""
+    """The kind of a verdict."""
 
 VERDICT_KIND_UNSPECIFIED: VerdictKind.ValueType  # 0
 VERDICT_KIND_ALIVE: VerdictKind.ValueType  # 1
-"""Heard in time again."""
+"""The heartbeats of the service arrive in time again."""
 VERDICT_KIND_SUSPECT: VerdictKind.ValueType  # 2
 VERDICT_KIND_DOWN: VerdictKind.ValueType  # 3
 VERDICT_KIND_DEREGISTER: VerdictKind.ValueType  # 4
-"""Deregistered: the service is removed; its history and its incarnation are remembered."""
+"""The service is deregistered; its history and its incarnation are remembered."""
 Global___VerdictKind: _TypeAlias = VerdictKind  # noqa: Y015
 
 class _VerdictOutcome:
@@ -60,38 +60,38 @@ class _VerdictOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Verdic
     VERDICT_OUTCOME_UNSPECIFIED: _VerdictOutcome.ValueType  # 0
     VERDICT_OUTCOME_APPLIED: _VerdictOutcome.ValueType  # 1
     VERDICT_OUTCOME_STALE: _VerdictOutcome.ValueType  # 2
-    """A newer fact arrived first."""
+    """The verdict was refused because a newer fact arrived first."""
     VERDICT_OUTCOME_UNCHANGED: _VerdictOutcome.ValueType  # 3
-    """It was true before; nothing was changed and no alert was sent again."""
+    """The verdict was true already; nothing was changed, and no alert was sent again."""
     VERDICT_OUTCOME_GONE: _VerdictOutcome.ValueType  # 4
-    """The service or the incarnation is gone."""
+    """The service or the incarnation is no longer registered."""
     VERDICT_OUTCOME_INVALID: _VerdictOutcome.ValueType  # 5
     """The verdict itself was malformed."""
 
 class VerdictOutcome(_VerdictOutcome, metaclass=_VerdictOutcomeEnumTypeWrapper):
-    """What became of a verdict."""
+    """The result of a verdict."""
 
 VERDICT_OUTCOME_UNSPECIFIED: VerdictOutcome.ValueType  # 0
 VERDICT_OUTCOME_APPLIED: VerdictOutcome.ValueType  # 1
 VERDICT_OUTCOME_STALE: VerdictOutcome.ValueType  # 2
-"""A newer fact arrived first."""
+"""The verdict was refused because a newer fact arrived first."""
 VERDICT_OUTCOME_UNCHANGED: VerdictOutcome.ValueType  # 3
-"""It was true before; nothing was changed and no alert was sent again."""
+"""The verdict was true already; nothing was changed, and no alert was sent again."""
 VERDICT_OUTCOME_GONE: VerdictOutcome.ValueType  # 4
-"""The service or the incarnation is gone."""
+"""The service or the incarnation is no longer registered."""
 VERDICT_OUTCOME_INVALID: VerdictOutcome.ValueType  # 5
 """The verdict itself was malformed."""
 Global___VerdictOutcome: _TypeAlias = VerdictOutcome  # noqa: Y015
 
 @_typing.final
 class ObserveLivenessRequest(_message.Message):
-    """Subscribes to the facts."""
+    """Subscribes to the facts about all services."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     OBSERVER_FIELD_NUMBER: _builtins.int
     observer: _builtins.str
-    """The service_id of the observer; ApplyVerdicts names the same."""
+    """The service_id of the observer; it must be the same in ApplyVerdictsRequest."""
     def __init__(
         self,
         *,
@@ -107,9 +107,10 @@ Global___ObserveLivenessRequest: _TypeAlias = ObserveLivenessRequest  # noqa: Y0
 
 @_typing.final
 class ObserveLivenessResponse(_message.Message):
-    """A frame of facts. Frames come at once when a stream opens or breaks, and else every tick (100 ms), empty or not,
-    because time passes too. All times in it are attentive time: seconds for which the registry was able to hear,
-    counted from its start. A slow observer gets merged frames: the newest facts of each service, never a growing queue.
+    """A frame of facts, or a part of one. A frame is sent at once when a stream opens or breaks, and otherwise every tick
+    (100 ms), even without new facts, because it also carries the time. All durations in it are attentive time: the
+    seconds since the registry's start in which it was able to receive. A slow observer gets merged frames, with the
+    newest facts about each service.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -131,30 +132,34 @@ class ObserveLivenessResponse(_message.Message):
     snapshot_complete: _builtins.bool
     """Whether this frame ends the snapshot that each stream starts with."""
     cascade_alert_id: _builtins.str
-    """At the end of the snapshot: the alert of the mass failure that the observer last said to be in; empty where in none."""
+    """At the end of the snapshot: the alert about the mass failure that the observer last reported; empty if there is
+    none.
+    """
     takes_deadlines: _builtins.bool
-    """At the end of the snapshot: whether the registry takes ApplyVerdictsRequest.report_deadlines."""
+    """At the end of the snapshot: whether the registry accepts ApplyVerdictsRequest.report_deadlines."""
     continues: _builtins.bool
-    """Whether more messages of this moment follow. Evaluate after the last one: the time of the facts advances with it."""
+    """Whether more messages of this frame follow. Evaluate the facts after the last message, which advances the time."""
     @_builtins.property
     def now(self) -> _duration_pb2.Duration:
-        """The attentive time of these facts. A moment with many facts comes in several messages: only the last of them carries
-        beats, and `now` goes on with it. If thousands of services change at once, the facts about some follow in later frames:
-        never their beats before their facts, and a verdict on older facts is STALE.
+        """The attentive time of these facts. A frame with many facts comes in several messages, of which only the last
+        carries beats and a later `now`. If thousands of services change at once, the facts about some of them follow in
+        later frames; their beats never precede their facts, and a verdict that is based on older facts is STALE.
         """
 
     @_builtins.property
     def hearing_since(self) -> _duration_pb2.Duration:
-        """Since when the registry has been able to receive without a break: its start, or the end of its last stall."""
+        """Since when the registry has been able to receive without a break: since its start, or the end of its last stall."""
 
     @_builtins.property
     def observations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Observation]:
-        """Services about which more than a beat changed. Read before `beats` and after `removed`."""
+        """The facts about each service for which more than its last heartbeat changed. Process them after `removed`, and
+        before the beats.
+        """
 
     @_builtins.property
     def beat_incarnations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Beats of known incarnations, in three arrays of one length: those without a report deadline, and those whose report
-        deadline was reached, which is over then.
+        """Beats of known incarnations, in three arrays of equal length: of services without a report deadline, and of
+        services that reached their report deadline, which is then removed.
         """
 
     @_builtins.property
@@ -165,7 +170,7 @@ class ObserveLivenessResponse(_message.Message):
 
     @_builtins.property
     def removed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Services that are gone."""
+        """Services that are no longer registered."""
 
     @_builtins.property
     def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Delivery]:
@@ -177,7 +182,7 @@ class ObserveLivenessResponse(_message.Message):
 
     @_builtins.property
     def forebears(self) -> _containers.RepeatedCompositeFieldContainer[Global___Forebear]:
-        """At the end of the snapshot: the removed services, so that ancestors beyond them are known."""
+        """At the end of the snapshot: the removed services, through which the ancestors of other services can be found."""
 
     def __init__(
         self,
@@ -207,7 +212,7 @@ Global___ObserveLivenessResponse: _TypeAlias = ObserveLivenessResponse  # noqa: 
 
 @_typing.final
 class GetObservationRequest(_message.Message):
-    """Which service."""
+    """The service whose facts to read."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -228,7 +233,7 @@ Global___GetObservationRequest: _TypeAlias = GetObservationRequest  # noqa: Y015
 
 @_typing.final
 class GetObservationResponse(_message.Message):
-    """Its facts, for an observer that is not sent all its beats."""
+    """The current facts about the service, for an observer that does not receive all of its beats."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -238,7 +243,7 @@ class GetObservationResponse(_message.Message):
     def observation(self) -> Global___Observation: ...
     @_builtins.property
     def now(self) -> _duration_pb2.Duration:
-        """The attentive time for which they are true."""
+        """The attentive time of these facts."""
 
     def __init__(
         self,
@@ -264,14 +269,16 @@ class Delivery(_message.Message):
     SINCE_FIELD_NUMBER: _builtins.int
     CLIMBED_FIELD_NUMBER: _builtins.int
     climbed: _builtins.bool
-    """Its escalation is over: it escalated to another recipient, or the alert of another service lists it."""
+    """Whether this copy escalates no further, because it escalated to another recipient, or the alert about another
+    service lists its service.
+    """
     @_builtins.property
     def event(self) -> _event_pb2.Event:
-        """As it was recorded; its recipient is that of this copy."""
+        """The alert as it was recorded, with the recipient of this copy."""
 
     @_builtins.property
     def since(self) -> _duration_pb2.Duration:
-        """When it was added, in attentive time; the start of the registry if it was added before."""
+        """When the copy was added, in attentive time; the start of the registry if it was added before that."""
 
     def __init__(
         self,
@@ -290,7 +297,7 @@ Global___Delivery: _TypeAlias = Delivery  # noqa: Y015
 
 @_typing.final
 class DeliveryEnded(_message.Message):
-    """A copy that was acknowledged, or is no longer pushed."""
+    """A copy that was acknowledged, or is no longer sent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -314,7 +321,7 @@ Global___DeliveryEnded: _TypeAlias = DeliveryEnded  # noqa: Y015
 
 @_typing.final
 class Forebear(_message.Message):
-    """A service that was removed."""
+    """A service that was removed, whose parent is remembered."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -341,7 +348,7 @@ Global___Forebear: _TypeAlias = Forebear  # noqa: Y015
 
 @_typing.final
 class Observation(_message.Message):
-    """The facts about one service. Only `judged` is a judgement: TRON's own last one."""
+    """The facts about one service, and TRON's last verdict about it (the fields from `judged` to `missed_beats`)."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -380,25 +387,29 @@ class Observation(_message.Message):
     name: _builtins.str
     incarnation: _builtins.int
     observation: _builtins.int
-    """Grows with each fact about any service. A verdict names the one it was based on."""
+    """The number of the newest fact; it grows with each fact about any service. A verdict names the number it is based
+    on.
+    """
     parent: _builtins.str
-    """As declared."""
+    """The parent's id or name, as the service declared it."""
     connected: _builtins.bool
     streamed: _builtins.bool
-    """Whether it was registered on a stream, so that a broken stream means something; else only silence can judge it."""
+    """Whether the service was registered on a stream. If not, the end of a stream is no evidence, and only silence
+    counts.
+    """
     judged: _liveness_pb2.Liveness.ValueType
-    """The last judgement, which survives restarts and re-registration."""
+    """The last verdict, which survives restarts and re-registration."""
     judged_cause: _liveness_pb2.LivenessCause.ValueType
     missed_beats: _builtins.int
     url: _builtins.str
     folded_into: _builtins.str
-    """The alert of another service that lists this one as failed with it; empty if there is none."""
+    """The alert_id of the alert about another service that lists this one as failed too; empty if there is none."""
     detached_reason: _error_reason_pb2.ErrorReason.ValueType
-    """Why the registry itself ended the last stream of the service. Such an end says nothing about the service, which is
-    judged by its silence alone. Unspecified if the other side ended the stream, or none ended since it was attached.
+    """Why the registry itself ended the last stream of the service. Such an end is no evidence, so only silence counts.
+    Unspecified if the other side ended the stream, or no stream ended since the service was last attached.
     """
     process: _builtins.str
-    """The process that it shares a stream with others of; see Register.shared. Empty: it is alone."""
+    """The process that shares one stream among its services, of which this is one; see Register.shared. Empty: none."""
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration: ...
     @_builtins.property
@@ -407,15 +418,15 @@ class Observation(_message.Message):
     def stall_after(self) -> _duration_pb2.Duration: ...
     @_builtins.property
     def attached_at(self) -> _duration_pb2.Duration:
-        """When it was last attached to a stream; unset if it was not since the registry started."""
+        """When the service was last attached to a stream; unset if it was not since the registry started."""
 
     @_builtins.property
     def detached_at(self) -> _duration_pb2.Duration:
-        """When its stream ended; unset while connected, and if none ended since the registry started."""
+        """When its stream ended; unset while it is connected, and if no stream ended since the registry started."""
 
     @_builtins.property
     def heard_at(self) -> _duration_pb2.Duration:
-        """When it was last heard; the start of the registry if it was not heard since."""
+        """When the service was last heard; the start of the registry if it was not heard since."""
 
     @_builtins.property
     def last_heartbeat_at(self) -> _timestamp_pb2.Timestamp: ...
@@ -423,38 +434,40 @@ class Observation(_message.Message):
     def judged_at(self) -> _duration_pb2.Duration: ...
     @_builtins.property
     def active_at(self) -> _duration_pb2.Duration:
-        """When the activity counter last moved."""
+        """When the activity counter last changed."""
 
     @_builtins.property
     def busy_until(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def busy_until_at(self) -> _duration_pb2.Duration:
-        """The same in attentive time, and when it was declared; unset if it was not."""
+        """`busy_until` in attentive time; unset if the service did not declare itself busy."""
 
     @_builtins.property
-    def busy_declared_at(self) -> _duration_pb2.Duration: ...
+    def busy_declared_at(self) -> _duration_pb2.Duration:
+        """When the service declared itself busy, in attentive time; unset if it did not."""
+
     @_builtins.property
     def told_to(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The recipients of the alert of the last DOWN; empty until it is sent."""
+        """The recipients of the alert about the last DOWN; empty until it is sent."""
 
     @_builtins.property
     def untold(self) -> _event_pb2.Event:
-        """The alert of the last DOWN, if it has not been sent yet."""
+        """The alert about the last DOWN, if it is held and has not been sent yet."""
 
     @_builtins.property
     def maintenance(self) -> _service_pb2.Maintenance:
-        """Set while an operator holds the alerts about it."""
+        """Set while the service is under maintenance."""
 
     @_builtins.property
     def worst_gap(self) -> _duration_pb2.Duration:
-        """The longest time between two beats on a stream since the registry started, less the time for which the service said to
-        be busy.
+        """The longest time between two beats on a stream since the registry started, without the time for which the service
+        declared itself busy.
         """
 
     @_builtins.property
     def earlier_streams_for(self) -> _duration_pb2.Duration:
-        """For how long earlier streams carried this incarnation, in sum, since the registry started. With the time since
-        attached_at, while connected, it is the time in which worst_gap was observed.
+        """The total time for which earlier streams carried this incarnation since the registry started. This, and while
+        connected the time since attached_at, is the time in which worst_gap was observed.
         """
 
     def __init__(
@@ -502,7 +515,7 @@ Global___Observation: _TypeAlias = Observation  # noqa: Y015
 
 @_typing.final
 class ApplyVerdictsRequest(_message.Message):
-    """A batch of verdicts. It is sent even when empty: it shows that TRON is watching."""
+    """A batch of verdicts. TRON sends it even if it is empty, to show that it is watching."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -517,22 +530,24 @@ class ApplyVerdictsRequest(_message.Message):
     REPORT_DEADLINES_FIELD_NUMBER: _builtins.int
     observer: _builtins.str
     standing_held: _builtins.bool
-    """Standing suspicions are not applied while this is set: a mass failure is under way."""
+    """Whether the registry must not apply standing suspicions for now, because a mass failure is in progress."""
     cascade_alert_id: _builtins.str
-    """The alert of the mass failure that is in progress; empty if there is none. Kept for the next observer."""
+    """The alert about the mass failure that is in progress; empty if there is none. The registry keeps it for the next
+    observer.
+    """
     @_builtins.property
     def judged_until(self) -> _duration_pb2.Duration:
-        """The attentive time up to which all facts were judged."""
+        """The attentive time up to which the observer evaluated all facts."""
 
     @_builtins.property
     def verdicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Verdict]: ...
     @_builtins.property
     def standing(self) -> _containers.RepeatedCompositeFieldContainer[Global___StandingSuspicion]:
-        """Suspicions to be applied by the registry in the observer's name, each at most once; see StandingSuspicion."""
+        """Suspicions that the registry applies in the observer's name, each at most once; see StandingSuspicion."""
 
     @_builtins.property
     def standing_withdrawn(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Incarnations whose standing suspicion no longer holds."""
+        """Incarnations whose standing suspicion is withdrawn."""
 
     @_builtins.property
     def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Notice]:
@@ -540,7 +555,7 @@ class ApplyVerdictsRequest(_message.Message):
 
     @_builtins.property
     def report_deadlines(self) -> Global___ReportDeadlines:
-        """When the observer wants to hear of services that are not heard. At most 10000."""
+        """When the registry should report services from which it hears nothing more. At most 10000."""
 
     def __init__(
         self,
@@ -565,10 +580,11 @@ Global___ApplyVerdictsRequest: _TypeAlias = ApplyVerdictsRequest  # noqa: Y015
 
 @_typing.final
 class ReportDeadlines(_message.Message):
-    """"Report this incarnation at this time, and none of its beats before": so an observer hears of those that miss a beat, and
-    not of all beats. Four arrays of one length. The numbers are the observer's. A deadline is over once it is reached, and
-    with every other fact about the service that the observer receives; then all beats are sent until it sets the next one.
-    Ignored for an incarnation that is not registered, or not judged ALIVE. Gone when the observer's stream ends.
+    """The times at which the registry should report incarnations, in four arrays of equal length. Until then it sends none
+    of their beats, so the observer learns which services miss a beat without receiving all beats. The observer computes
+    the times. A deadline ends when it is reached, and with every other fact about the service that the observer
+    receives; then all beats are sent until the observer sets the next deadline. Ignored for an incarnation that is not
+    registered, or not judged ALIVE. All deadlines end with the observer's stream.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -581,15 +597,15 @@ class ReportDeadlines(_message.Message):
     def incarnations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     @_builtins.property
     def due_seconds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """In attentive time: when to report if nothing more is heard."""
+        """When to report the service if nothing more is heard, in attentive time."""
 
     @_builtins.property
     def silence_seconds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """A beat puts that off to this long after it, if that is later."""
+        """Each beat moves the deadline to this long after the beat, if that is later."""
 
     @_builtins.property
     def inactivity_seconds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """A beat puts it off no further than this long after the activity counter last moved. Infinite: it may stay as it is."""
+        """No beat moves the deadline to more than this long after the activity counter last changed. Infinite: no such limit."""
 
     def __init__(
         self,
@@ -609,10 +625,10 @@ Global___ReportDeadlines: _TypeAlias = ReportDeadlines  # noqa: Y015
 
 @_typing.final
 class StandingSuspicion(_message.Message):
-    """"If the stream of this incarnation breaks, it is suspect at once, and this is the alert." It saves a suspicion the way
-    to the observer and back. Applied only while the observer watches, the registry did not stall, and the service is
-    judged ALIVE; the registry fills in when it broke and when it was last heard. Used up when it is applied, gone when the
-    observer's stream ends.
+    """A suspicion that the registry applies, with its alert, as soon as the stream of this incarnation breaks, without
+    waiting for the observer. It is applied only while the observer watches, the registry has not stalled, and the
+    service is judged ALIVE; the registry fills in when the stream broke and when the service was last heard. It is used
+    up when it is applied, and ends with the observer's stream.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -624,7 +640,7 @@ class StandingSuspicion(_message.Message):
     incarnation: _builtins.int
     @_builtins.property
     def alert(self) -> _event_pb2.Event:
-        """Unset: no alert."""
+        """The alert to send. Unset: none."""
 
     def __init__(
         self,
@@ -652,14 +668,18 @@ class Notice(_message.Message):
     ALERT_ID_FIELD_NUMBER: _builtins.int
     TOLD_ABOUT_FIELD_NUMBER: _builtins.int
     climbs_from: _builtins.str
-    """The recipient that it escalates from: that copy escalates no further. Empty: none."""
+    """The recipient from which the alert escalates to this one; the copy of that recipient escalates no further. Empty:
+    none.
+    """
     alert_id: _builtins.str
-    """The alert of the copy. Empty: that of `event`."""
+    """The alert_id of that copy. Empty: that of `event`."""
     told_about: _builtins.str
-    """If set: the alert is that of this service's last DOWN or removal, and the recipient hears of its return."""
+    """The service, if the alert is about its last DOWN or its removal: the recipient is also notified when it returns."""
     @_builtins.property
     def event(self) -> _event_pb2.Event:
-        """Unset: nothing is sent; only the copy that is named below stops escalating."""
+        """The alert, with the recipient of this copy. Unset: nothing is sent, and only the copy that the next two
+        fields identify stops escalating.
+        """
 
     def __init__(
         self,
@@ -679,7 +699,7 @@ Global___Notice: _TypeAlias = Notice  # noqa: Y015
 
 @_typing.final
 class Verdict(_message.Message):
-    """One decision, and the alert that becomes true with it. Both are applied in one transaction, or neither."""
+    """One decision about a service, with its alert. Both are applied in one transaction, or neither is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -697,27 +717,31 @@ class Verdict(_message.Message):
     service_id: _builtins.str
     incarnation: _builtins.int
     observation: _builtins.int
-    """The observation that it is based on. Refused as STALE if a newer fact arrived; ALIVE is refused only if the
-    service has been disconnected since.
+    """The observation that the verdict is based on. The verdict is refused as STALE if a newer fact arrived; a verdict of
+    ALIVE is refused only if the service has been disconnected since.
     """
     kind: Global___VerdictKind.ValueType
     cause: _liveness_pb2.LivenessCause.ValueType
     missed_beats: _builtins.int
     quiet: _builtins.bool
-    """The alert is recorded but not sent for now: a notice may follow."""
+    """The alert is recorded but not sent for now; a Notice may send it later."""
     folded: _builtins.bool
-    """The alert waits for its recipient and does not escalate: the alert of another service lists this one."""
+    """The alert waits for its recipient but does not escalate, because the alert about another service lists this
+    service.
+    """
     @_builtins.property
     def alert(self) -> _event_pb2.Event:
         """Unset if no alert is needed. `recipient` is the parent as declared."""
 
     @_builtins.property
     def folds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Services that this alert lists as failed with it: their alerts to this service escalate no further."""
+        """The services that the alert lists as failed too: the alerts about them to this service escalate no further."""
 
     @_builtins.property
     def further_alerts(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
-        """Further alerts that become true with it: to orphans, or to other recipients of the DOWN that is over."""
+        """Further alerts of this verdict: to orphans, or about a return to the other recipients that were notified of the
+        DOWN.
+        """
 
     def __init__(
         self,
@@ -744,7 +768,7 @@ Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
 
 @_typing.final
 class VerdictResult(_message.Message):
-    """One result."""
+    """The result of one verdict."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -25,7 +25,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class RegisterRequest(_message.Message):
-    """What to register; system fields are ignored, but `incarnation` (see Register on the Heartbeat stream)."""
+    """The service to register. The fields that the system sets are ignored, except `incarnation`; see Register in
+    heartbeat.proto.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -34,8 +36,8 @@ class RegisterRequest(_message.Message):
     AS_SENT_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
     as_sent: _builtins.bool
-    """For a gateway whose clients speak an older contract: `caps` (16 KiB, 1000 elements), `ttl` and `ctx_limit` are kept as they
-    were sent, whatever they say.
+    """For a gateway whose clients use an older contract: `caps` (at most 16 KiB and 1000 elements), `ttl` and `ctx_limit`
+    are stored as they were sent, without a check of their values.
     """
     @_builtins.property
     def service(self) -> _service_pb2.Service: ...
@@ -56,14 +58,14 @@ Global___RegisterRequest: _TypeAlias = RegisterRequest  # noqa: Y015
 
 @_typing.final
 class RegisterResponse(_message.Message):
-    """The current record."""
+    """The record of the registered service."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SERVICE_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
-    """What the record is true at: every change of a watch above this revision is newer."""
+    """The revision of the record: every change in a watch above this revision is newer."""
     @_builtins.property
     def service(self) -> _service_pb2.Service: ...
     def __init__(
@@ -117,7 +119,7 @@ class DeregisterResponse(_message.Message):
 
     REVISION_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
-    """The revision of the removal; only for `with_revision`."""
+    """The revision of the removal; set only for `with_revision`."""
     def __init__(
         self,
         *,
@@ -154,7 +156,7 @@ Global___GetServiceRequest: _TypeAlias = GetServiceRequest  # noqa: Y015
 
 @_typing.final
 class GetServiceResponse(_message.Message):
-    """The current record."""
+    """The record of the service."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -162,7 +164,7 @@ class GetServiceResponse(_message.Message):
     OBSERVED_AT_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
-    """What the record is true at."""
+    """The revision of the record."""
     @_builtins.property
     def service(self) -> _service_pb2.Service: ...
     @_builtins.property
@@ -186,7 +188,7 @@ Global___GetServiceResponse: _TypeAlias = GetServiceResponse  # noqa: Y015
 
 @_typing.final
 class ListServicesRequest(_message.Message):
-    """Filters are combined; an unset filter matches all."""
+    """Which services to list. A service must match every filter that is set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -202,20 +204,21 @@ class ListServicesRequest(_message.Message):
     type: _service_pb2.ServiceType.ValueType
     role: _service_pb2.ServiceRole.ValueType
     cap: _builtins.str
-    """One capability that must be among `caps`, exactly."""
+    """Only services that have exactly this capability in `caps`."""
     name: _builtins.str
-    """Exactly."""
+    """Only services with exactly this name."""
     status: _service_pb2.ServiceStatus.ValueType
     liveness: _liveness_pb2.Liveness.ValueType
     page_size: _builtins.int
-    """At most this many, 1 to 10000. 0: 1000."""
+    """The most services on one page, 1 to 10000; 0 means 1000."""
     page_token: _builtins.str
-    """From the answer before; the filters must be the same. It holds for a minute after the last page was asked for, and
-    within bounds that docs/operations.md names; then: ERROR_REASON_PAGE_TOKEN_EXPIRED, list again from the first page.
+    """The `next_page_token` of the page before; the filters must be the same. It is valid for a minute after the last
+    page was requested, or shorter if too many lists are read at the same time (docs/operations.md has the limits). If
+    it is no longer valid, the answer is ERROR_REASON_PAGE_TOKEN_EXPIRED: list again from the first page.
     """
     @_builtins.property
     def label_selector(self) -> _struct_pb2.Struct:
-        """Top-level labels that must be there with these values."""
+        """Only services whose top-level labels include these, with these values."""
 
     def __init__(
         self,
@@ -240,7 +243,7 @@ Global___ListServicesRequest: _TypeAlias = ListServicesRequest  # noqa: Y015
 
 @_typing.final
 class ListServicesResponse(_message.Message):
-    """One page. All pages of a list are true at the same revision: that of the first one."""
+    """One page. All pages of a list show the services as of the same revision, which is that of the first page."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -252,9 +255,9 @@ class ListServicesResponse(_message.Message):
     next_page_token: _builtins.str
     """Empty on the last page."""
     revision: _builtins.int
-    """What the whole list is true at; watch from here."""
+    """The revision of the whole list. A watch that starts from it misses no change."""
     total_size: _builtins.int
-    """How many services match, on all pages together."""
+    """The number of services that match, on all pages together."""
     @_builtins.property
     def services(self) -> _containers.RepeatedCompositeFieldContainer[_service_pb2.Service]: ...
     @_builtins.property
@@ -280,16 +283,16 @@ Global___ListServicesResponse: _TypeAlias = ListServicesResponse  # noqa: Y015
 
 @_typing.final
 class ListGoneServicesRequest(_message.Message):
-    """Which of the services that are gone."""
+    """Which of the services that are no longer registered to list."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     LIMIT_FIELD_NUMBER: _builtins.int
     UNACKNOWLEDGED_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
-    """At most this many, 1 to 10000. 0: 1000."""
+    """The most services in the answer, 1 to 10000; 0 means 1000."""
     unacknowledged: _builtins.bool
-    """Only lost services that no operator has acknowledged."""
+    """Only lost services whose loss no operator has acknowledged."""
     def __init__(
         self,
         *,
@@ -327,14 +330,16 @@ class GoneService(_message.Message):
     parent: _builtins.str
     incarnation: _builtins.int
     reason: _builtins.str
-    """Why it was removed, as stated by the goodbye or the operator; `judged` if it was lost."""
+    """Why it was removed, as its goodbye or the operator stated; `judged` if it was lost."""
     lost: _builtins.bool
-    """It was down and deregistered by TRON. False: it left on purpose. The fields below are set only for a lost service."""
+    """Whether TRON declared the service down and deregistered it; false if it was removed on purpose. The fields below
+    are set only for a lost service.
+    """
     cause: _liveness_pb2.LivenessCause.ValueType
     alert_id: _builtins.str
-    """The alert of its death."""
+    """The alert about its death."""
     acknowledged: _builtins.bool
-    """An operator has acknowledged the loss."""
+    """Whether an operator has acknowledged the loss."""
     @_builtins.property
     def removed_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -367,7 +372,7 @@ Global___GoneService: _TypeAlias = GoneService  # noqa: Y015
 
 @_typing.final
 class ListGoneServicesResponse(_message.Message):
-    """The services, the newest first."""
+    """The services; the last removed comes first."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -389,7 +394,7 @@ Global___ListGoneServicesResponse: _TypeAlias = ListGoneServicesResponse  # noqa
 
 @_typing.final
 class PromoteRequest(_message.Message):
-    """Which instances, and what they become."""
+    """The services to change, by name and role, and their new role."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -420,15 +425,16 @@ Global___PromoteRequest: _TypeAlias = PromoteRequest  # noqa: Y015
 
 @_typing.final
 class PromoteResponse(_message.Message):
-    """How many instances were changed; NOT_FOUND if there is none."""
+    """The services that were changed. If no service matches, the call fails with NOT_FOUND."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     UPDATED_INSTANCES_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     updated_instances: _builtins.int
+    """The number of services that were changed."""
     revision: _builtins.int
-    """Every change of a watch above this revision contains it; only for `with_revision`."""
+    """The revision of the change: every change in a watch above it contains the new role. Set only for `with_revision`."""
     def __init__(
         self,
         *,
@@ -445,7 +451,7 @@ Global___PromoteResponse: _TypeAlias = PromoteResponse  # noqa: Y015
 
 @_typing.final
 class RecordMaintenanceRequest(_message.Message):
-    """The service, and for how long."""
+    """The service whose maintenance starts or ends."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -455,12 +461,12 @@ class RecordMaintenanceRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     enabled: _builtins.bool
-    """False ends it."""
+    """True starts the maintenance, false ends it."""
     reason: _builtins.str
     """At most 1000 characters."""
     @_builtins.property
     def duration(self) -> _duration_pb2.Duration:
-        """Up to 7 days. Unset: until it is ended."""
+        """How long the maintenance lasts, at most 7 days. Unset: until another call ends it."""
 
     def __init__(
         self,
@@ -480,7 +486,7 @@ Global___RecordMaintenanceRequest: _TypeAlias = RecordMaintenanceRequest  # noqa
 
 @_typing.final
 class RecordMaintenanceResponse(_message.Message):
-    """The current record; of a service that is gone, only the id."""
+    """The record of the service; only the id if the service is not registered."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -502,7 +508,7 @@ Global___RecordMaintenanceResponse: _TypeAlias = RecordMaintenanceResponse  # no
 
 @_typing.final
 class WatchServicesRequest(_message.Message):
-    """Where to start."""
+    """Where a watch starts, and in which form it sends changes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -512,9 +518,13 @@ class WatchServicesRequest(_message.Message):
     start_revision: _builtins.int
     """The last revision that the reader has. 0: start with a snapshot."""
     heartbeats: _builtins.bool
-    """Also report, about once a second and even if there were none, which services were heard. A heartbeat alone is no change."""
+    """Also send, about once a second, the list of services from which heartbeats arrived, even if it is empty; see Heard.
+    A heartbeat that reports nothing new is not a change.
+    """
     batches: _builtins.bool
-    """The reader takes several changes in one message (`changes`). An older registry sends each in a message of its own."""
+    """The reader accepts several changes in one message (`changes`). An older registry sends each change in its own
+    message.
+    """
     def __init__(
         self,
         *,
@@ -532,8 +542,8 @@ Global___WatchServicesRequest: _TypeAlias = WatchServicesRequest  # noqa: Y015
 
 @_typing.final
 class WatchServicesResponse(_message.Message):
-    """One change, or the marker. Revisions come in order; a reader that is too slow to see each gets the newest state of
-    each service.
+    """One or several changes, or a marker. Revisions come in order. A reader that is too slow to receive every change
+    receives the newest state of each service.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -577,8 +587,8 @@ Global___WatchServicesResponse: _TypeAlias = WatchServicesResponse  # noqa: Y015
 
 @_typing.final
 class Changes(_message.Message):
-    """Changes that became visible together, or parts of the snapshot, in order: at most 30, each with its own revision. Only
-    for a reader that asked for `batches`. The revision of the message is that of the last change.
+    """Changes that became visible together, or parts of the snapshot, in order: at most 30, each with its own revision.
+    Sent only to a reader that set `batches`. The revision of the message is that of the last change.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -603,7 +613,7 @@ Global___Changes: _TypeAlias = Changes  # noqa: Y015
 
 @_typing.final
 class Removed(_message.Message):
-    """A service that is gone."""
+    """A service that is no longer registered."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -624,7 +634,9 @@ Global___Removed: _TypeAlias = Removed  # noqa: Y015
 
 @_typing.final
 class Heard(_message.Message):
-    """Services heard since the last message of this kind, in two arrays of one length. Its revision is the last one sent."""
+    """The services from which heartbeats arrived since the last message of this kind, in two arrays of equal length. The
+    revision of this message is the last one that was sent.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -635,7 +647,7 @@ class Heard(_message.Message):
     def incarnations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     @_builtins.property
     def heard_at_micros(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """`last_heartbeat_at`, in microseconds since the epoch."""
+        """The `last_heartbeat_at` of each service, in microseconds since the epoch."""
 
     @_builtins.property
     def observed_at(self) -> _timestamp_pb2.Timestamp:
@@ -658,14 +670,16 @@ Global___Heard: _TypeAlias = Heard  # noqa: Y015
 
 @_typing.final
 class SnapshotComplete(_message.Message):
-    """All that was before this message is the snapshot (or what was missed since `start_revision`); what follows is live."""
+    """The end of the snapshot, or of the changes since `start_revision`. Changes after this message are sent as they
+    happen.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     OBSERVED_AT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def observed_at(self) -> _timestamp_pb2.Timestamp:
-        """The registry's time; only for a watch with `heartbeats`."""
+        """The registry's time; set only for a watch with `heartbeats`."""
 
     def __init__(
         self,
@@ -682,7 +696,7 @@ Global___SnapshotComplete: _TypeAlias = SnapshotComplete  # noqa: Y015
 
 @_typing.final
 class ListMaintenanceRequest(_message.Message):
-    """Nothing to say."""
+    """This request has no fields."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -699,7 +713,7 @@ Global___ListMaintenanceRequest: _TypeAlias = ListMaintenanceRequest  # noqa: Y0
 
 @_typing.final
 class ListMaintenanceResponse(_message.Message):
-    """Ordered by service_id."""
+    """The services under maintenance, ordered by service_id."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -721,7 +735,7 @@ Global___ListMaintenanceResponse: _TypeAlias = ListMaintenanceResponse  # noqa: 
 
 @_typing.final
 class ReleaseOwnerRequest(_message.Message):
-    """The id to release."""
+    """The id whose ownership ends."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -742,13 +756,13 @@ Global___ReleaseOwnerRequest: _TypeAlias = ReleaseOwnerRequest  # noqa: Y015
 
 @_typing.final
 class ReleaseOwnerResponse(_message.Message):
-    """The id has no owner any more."""
+    """The former owner of the id, which now has no owner."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     OWNER_FIELD_NUMBER: _builtins.int
     owner: _builtins.str
-    """The former owner: `group:` and the group of its principals, or the name of its principal."""
+    """`group:` followed by the name of the group that owned the id, or the name of the principal that owned it."""
     def __init__(
         self,
         *,

@@ -28,7 +28,8 @@ if _version_not_supported:
 
 
 class RegistryServiceStub:
-    """Records facts: which services are registered, their last heartbeats, their open streams. It has no thresholds.
+    """Records facts: which services are registered, their last heartbeats, and their open streams. Which services are down
+    is decided by TRON, not here.
     """
 
     def __init__(self, channel):
@@ -110,11 +111,13 @@ class RegistryServiceStub:
 
 
 class RegistryServiceServicer:
-    """Records facts: which services are registered, their last heartbeats, their open streams. It has no thresholds.
+    """Records facts: which services are registered, their last heartbeats, and their open streams. Which services are down
+    is decided by TRON, not here.
     """
 
     def Register(self, request, context):
-        """Registers a service, or the next incarnation of one that is known. The answer is sent once it is on disk.
+        """Registers a service, or a new incarnation of a registered service. The answer is sent once the registration is on
+        disk.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -135,71 +138,73 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListServices(self, request, context):
-        """Reads services, ordered by name, role, service_id, true at one revision.
+        """Lists services in pages, ordered by name, role and service_id, all as of one revision.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListGoneServices(self, request, context):
-        """Reads services that are no longer registered, as far as they are remembered, the newest first.
+        """Lists services that are no longer registered, as far as the registry remembers them; the last removed comes first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Promote(self, request, context):
-        """Changes the role of every instance with a name and role; it survives their re-registration.
+        """Changes the role of every service that has a certain name and role. The new role survives their re-registration.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Heartbeat(self, request_iterator, context):
-        """The one stream of an agent: registration, beats and acknowledgements up; acknowledgements and alerts down.
+        """The stream of an agent, which sends registrations, heartbeats, and acknowledgements of alerts; the registry sends
+        acknowledgements of heartbeats, and alerts about the agent's children.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchServices(self, request, context):
-        """A snapshot, a marker, then changes. OUT_OF_RANGE if the requested revisions are no longer kept.
+        """Follows the services: sends a snapshot, then `snapshot_complete`, then each change as it happens. OUT_OF_RANGE if
+        the requested revisions are no longer kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RecordMaintenance(self, request, context):
-        """Records that the alerts about a service are held, or ends that. NOT_FOUND if there is no such service and no alerts are
-        held about it. Operators use TronService.SetMaintenance.
+        """Records that the maintenance of a service starts or ends; alerts about the service are held during maintenance.
+        NOT_FOUND if the service is neither registered nor under maintenance. Operators use TronService.SetMaintenance.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListMaintenance(self, request, context):
-        """The services whose alerts are held, registered or not.
+        """Lists the services under maintenance, including those that are not registered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ObserveLiveness(self, request, context):
-        """The facts that TRON judges by.
+        """Sends the facts on which TRON bases its verdicts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetObservation(self, request, context):
-        """The same facts about one service, as they are now. NOT_FOUND if there is no such service.
+        """Reads the facts about one service, as ObserveLiveness would send them now. NOT_FOUND if there is no such service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ApplyVerdicts(self, request, context):
-        """TRON's verdicts.
+        """Applies the verdicts of TRON.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -207,8 +212,8 @@ class RegistryServiceServicer:
 
     def ReleaseOwner(self, request, context):
         """Ends the ownership of the id of a service that is not registered, so that any principal with a grant for the id can
-        register it. The alerts that wait for the id are discarded. INVALID_ARGUMENT if the service is registered, NOT_FOUND
-        for an id without an owner.
+        register it. The alerts that wait for the id are discarded. INVALID_ARGUMENT if the service is registered,
+        NOT_FOUND for an id without an owner.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -296,7 +301,8 @@ def add_RegistryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RegistryService:
-    """Records facts: which services are registered, their last heartbeats, their open streams. It has no thresholds.
+    """Records facts: which services are registered, their last heartbeats, and their open streams. Which services are down
+    is decided by TRON, not here.
     """
 
     @staticmethod

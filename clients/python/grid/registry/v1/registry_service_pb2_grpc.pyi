@@ -29,87 +29,105 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RegistryServiceStub:
-    """Records facts: which services are registered, their last heartbeats, their open streams. It has no thresholds."""
+    """Records facts: which services are registered, their last heartbeats, and their open streams. Which services are down
+    is decided by TRON, not here.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RegistryServiceAsyncStub: ...
     Register: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RegisterRequest, _registry_service_pb2.RegisterResponse]
-    """Registers a service, or the next incarnation of one that is known. The answer is sent once it is on disk."""
+    """Registers a service, or a new incarnation of a registered service. The answer is sent once the registration is on
+    disk.
+    """
     Deregister: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DeregisterRequest, _registry_service_pb2.DeregisterResponse]
     """Removes a service on purpose; no alert is sent. NOT_FOUND if there is no such service."""
     GetService: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.GetServiceRequest, _registry_service_pb2.GetServiceResponse]
     """Reads one service. NOT_FOUND if there is no such service."""
     ListServices: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListServicesRequest, _registry_service_pb2.ListServicesResponse]
-    """Reads services, ordered by name, role, service_id, true at one revision."""
+    """Lists services in pages, ordered by name, role and service_id, all as of one revision."""
     ListGoneServices: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListGoneServicesRequest, _registry_service_pb2.ListGoneServicesResponse]
-    """Reads services that are no longer registered, as far as they are remembered, the newest first."""
+    """Lists services that are no longer registered, as far as the registry remembers them; the last removed comes first."""
     Promote: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.PromoteRequest, _registry_service_pb2.PromoteResponse]
-    """Changes the role of every instance with a name and role; it survives their re-registration."""
+    """Changes the role of every service that has a certain name and role. The new role survives their re-registration."""
     Heartbeat: _grpc.StreamStreamMultiCallable[_heartbeat_pb2.HeartbeatRequest, _heartbeat_pb2.HeartbeatResponse]
-    """The one stream of an agent: registration, beats and acknowledgements up; acknowledgements and alerts down."""
+    """The stream of an agent, which sends registrations, heartbeats, and acknowledgements of alerts; the registry sends
+    acknowledgements of heartbeats, and alerts about the agent's children.
+    """
     WatchServices: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.WatchServicesRequest, _registry_service_pb2.WatchServicesResponse]
-    """A snapshot, a marker, then changes. OUT_OF_RANGE if the requested revisions are no longer kept."""
+    """Follows the services: sends a snapshot, then `snapshot_complete`, then each change as it happens. OUT_OF_RANGE if
+    the requested revisions are no longer kept.
+    """
     RecordMaintenance: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RecordMaintenanceRequest, _registry_service_pb2.RecordMaintenanceResponse]
-    """Records that the alerts about a service are held, or ends that. NOT_FOUND if there is no such service and no alerts are
-    held about it. Operators use TronService.SetMaintenance.
+    """Records that the maintenance of a service starts or ends; alerts about the service are held during maintenance.
+    NOT_FOUND if the service is neither registered nor under maintenance. Operators use TronService.SetMaintenance.
     """
     ListMaintenance: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListMaintenanceRequest, _registry_service_pb2.ListMaintenanceResponse]
-    """The services whose alerts are held, registered or not."""
+    """Lists the services under maintenance, including those that are not registered."""
     ObserveLiveness: _grpc.UnaryStreamMultiCallable[_observation_pb2.ObserveLivenessRequest, _observation_pb2.ObserveLivenessResponse]
-    """The facts that TRON judges by."""
+    """Sends the facts on which TRON bases its verdicts."""
     GetObservation: _grpc.UnaryUnaryMultiCallable[_observation_pb2.GetObservationRequest, _observation_pb2.GetObservationResponse]
-    """The same facts about one service, as they are now. NOT_FOUND if there is no such service."""
+    """Reads the facts about one service, as ObserveLiveness would send them now. NOT_FOUND if there is no such service."""
     ApplyVerdicts: _grpc.UnaryUnaryMultiCallable[_observation_pb2.ApplyVerdictsRequest, _observation_pb2.ApplyVerdictsResponse]
-    """TRON's verdicts."""
+    """Applies the verdicts of TRON."""
     ReleaseOwner: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ReleaseOwnerRequest, _registry_service_pb2.ReleaseOwnerResponse]
     """Ends the ownership of the id of a service that is not registered, so that any principal with a grant for the id can
-    register it. The alerts that wait for the id are discarded. INVALID_ARGUMENT if the service is registered, NOT_FOUND
-    for an id without an owner.
+    register it. The alerts that wait for the id are discarded. INVALID_ARGUMENT if the service is registered,
+    NOT_FOUND for an id without an owner.
     """
 
 @_typing.type_check_only
 class RegistryServiceAsyncStub(RegistryServiceStub):
-    """Records facts: which services are registered, their last heartbeats, their open streams. It has no thresholds."""
+    """Records facts: which services are registered, their last heartbeats, and their open streams. Which services are down
+    is decided by TRON, not here.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Register: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RegisterRequest, _registry_service_pb2.RegisterResponse]  # type: ignore[assignment]
-    """Registers a service, or the next incarnation of one that is known. The answer is sent once it is on disk."""
+    """Registers a service, or a new incarnation of a registered service. The answer is sent once the registration is on
+    disk.
+    """
     Deregister: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeregisterRequest, _registry_service_pb2.DeregisterResponse]  # type: ignore[assignment]
     """Removes a service on purpose; no alert is sent. NOT_FOUND if there is no such service."""
     GetService: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetServiceRequest, _registry_service_pb2.GetServiceResponse]  # type: ignore[assignment]
     """Reads one service. NOT_FOUND if there is no such service."""
     ListServices: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListServicesRequest, _registry_service_pb2.ListServicesResponse]  # type: ignore[assignment]
-    """Reads services, ordered by name, role, service_id, true at one revision."""
+    """Lists services in pages, ordered by name, role and service_id, all as of one revision."""
     ListGoneServices: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListGoneServicesRequest, _registry_service_pb2.ListGoneServicesResponse]  # type: ignore[assignment]
-    """Reads services that are no longer registered, as far as they are remembered, the newest first."""
+    """Lists services that are no longer registered, as far as the registry remembers them; the last removed comes first."""
     Promote: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.PromoteRequest, _registry_service_pb2.PromoteResponse]  # type: ignore[assignment]
-    """Changes the role of every instance with a name and role; it survives their re-registration."""
+    """Changes the role of every service that has a certain name and role. The new role survives their re-registration."""
     Heartbeat: _aio.StreamStreamMultiCallable[_heartbeat_pb2.HeartbeatRequest, _heartbeat_pb2.HeartbeatResponse]  # type: ignore[assignment]
-    """The one stream of an agent: registration, beats and acknowledgements up; acknowledgements and alerts down."""
+    """The stream of an agent, which sends registrations, heartbeats, and acknowledgements of alerts; the registry sends
+    acknowledgements of heartbeats, and alerts about the agent's children.
+    """
     WatchServices: _aio.UnaryStreamMultiCallable[_registry_service_pb2.WatchServicesRequest, _registry_service_pb2.WatchServicesResponse]  # type: ignore[assignment]
-    """A snapshot, a marker, then changes. OUT_OF_RANGE if the requested revisions are no longer kept."""
+    """Follows the services: sends a snapshot, then `snapshot_complete`, then each change as it happens. OUT_OF_RANGE if
+    the requested revisions are no longer kept.
+    """
     RecordMaintenance: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RecordMaintenanceRequest, _registry_service_pb2.RecordMaintenanceResponse]  # type: ignore[assignment]
-    """Records that the alerts about a service are held, or ends that. NOT_FOUND if there is no such service and no alerts are
-    held about it. Operators use TronService.SetMaintenance.
+    """Records that the maintenance of a service starts or ends; alerts about the service are held during maintenance.
+    NOT_FOUND if the service is neither registered nor under maintenance. Operators use TronService.SetMaintenance.
     """
     ListMaintenance: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListMaintenanceRequest, _registry_service_pb2.ListMaintenanceResponse]  # type: ignore[assignment]
-    """The services whose alerts are held, registered or not."""
+    """Lists the services under maintenance, including those that are not registered."""
     ObserveLiveness: _aio.UnaryStreamMultiCallable[_observation_pb2.ObserveLivenessRequest, _observation_pb2.ObserveLivenessResponse]  # type: ignore[assignment]
-    """The facts that TRON judges by."""
+    """Sends the facts on which TRON bases its verdicts."""
     GetObservation: _aio.UnaryUnaryMultiCallable[_observation_pb2.GetObservationRequest, _observation_pb2.GetObservationResponse]  # type: ignore[assignment]
-    """The same facts about one service, as they are now. NOT_FOUND if there is no such service."""
+    """Reads the facts about one service, as ObserveLiveness would send them now. NOT_FOUND if there is no such service."""
     ApplyVerdicts: _aio.UnaryUnaryMultiCallable[_observation_pb2.ApplyVerdictsRequest, _observation_pb2.ApplyVerdictsResponse]  # type: ignore[assignment]
-    """TRON's verdicts."""
+    """Applies the verdicts of TRON."""
     ReleaseOwner: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ReleaseOwnerRequest, _registry_service_pb2.ReleaseOwnerResponse]  # type: ignore[assignment]
     """Ends the ownership of the id of a service that is not registered, so that any principal with a grant for the id can
-    register it. The alerts that wait for the id are discarded. INVALID_ARGUMENT if the service is registered, NOT_FOUND
-    for an id without an owner.
+    register it. The alerts that wait for the id are discarded. INVALID_ARGUMENT if the service is registered,
+    NOT_FOUND for an id without an owner.
     """
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Records facts: which services are registered, their last heartbeats, their open streams. It has no thresholds."""
+    """Records facts: which services are registered, their last heartbeats, and their open streams. Which services are down
+    is decided by TRON, not here.
+    """
 
     @_abc_1.abstractmethod
     def Register(
@@ -117,7 +135,9 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.RegisterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.RegisterResponse, _abc.Awaitable[_registry_service_pb2.RegisterResponse]]:
-        """Registers a service, or the next incarnation of one that is known. The answer is sent once it is on disk."""
+        """Registers a service, or a new incarnation of a registered service. The answer is sent once the registration is on
+        disk.
+        """
 
     @_abc_1.abstractmethod
     def Deregister(
@@ -141,7 +161,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.ListServicesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ListServicesResponse, _abc.Awaitable[_registry_service_pb2.ListServicesResponse]]:
-        """Reads services, ordered by name, role, service_id, true at one revision."""
+        """Lists services in pages, ordered by name, role and service_id, all as of one revision."""
 
     @_abc_1.abstractmethod
     def ListGoneServices(
@@ -149,7 +169,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.ListGoneServicesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ListGoneServicesResponse, _abc.Awaitable[_registry_service_pb2.ListGoneServicesResponse]]:
-        """Reads services that are no longer registered, as far as they are remembered, the newest first."""
+        """Lists services that are no longer registered, as far as the registry remembers them; the last removed comes first."""
 
     @_abc_1.abstractmethod
     def Promote(
@@ -157,7 +177,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.PromoteRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.PromoteResponse, _abc.Awaitable[_registry_service_pb2.PromoteResponse]]:
-        """Changes the role of every instance with a name and role; it survives their re-registration."""
+        """Changes the role of every service that has a certain name and role. The new role survives their re-registration."""
 
     @_abc_1.abstractmethod
     def Heartbeat(
@@ -165,7 +185,9 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_heartbeat_pb2.HeartbeatRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_heartbeat_pb2.HeartbeatResponse], _abc.AsyncIterator[_heartbeat_pb2.HeartbeatResponse]]:
-        """The one stream of an agent: registration, beats and acknowledgements up; acknowledgements and alerts down."""
+        """The stream of an agent, which sends registrations, heartbeats, and acknowledgements of alerts; the registry sends
+        acknowledgements of heartbeats, and alerts about the agent's children.
+        """
 
     @_abc_1.abstractmethod
     def WatchServices(
@@ -173,7 +195,9 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.WatchServicesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_registry_service_pb2.WatchServicesResponse], _abc.AsyncIterator[_registry_service_pb2.WatchServicesResponse]]:
-        """A snapshot, a marker, then changes. OUT_OF_RANGE if the requested revisions are no longer kept."""
+        """Follows the services: sends a snapshot, then `snapshot_complete`, then each change as it happens. OUT_OF_RANGE if
+        the requested revisions are no longer kept.
+        """
 
     @_abc_1.abstractmethod
     def RecordMaintenance(
@@ -181,8 +205,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.RecordMaintenanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.RecordMaintenanceResponse, _abc.Awaitable[_registry_service_pb2.RecordMaintenanceResponse]]:
-        """Records that the alerts about a service are held, or ends that. NOT_FOUND if there is no such service and no alerts are
-        held about it. Operators use TronService.SetMaintenance.
+        """Records that the maintenance of a service starts or ends; alerts about the service are held during maintenance.
+        NOT_FOUND if the service is neither registered nor under maintenance. Operators use TronService.SetMaintenance.
         """
 
     @_abc_1.abstractmethod
@@ -191,7 +215,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.ListMaintenanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ListMaintenanceResponse, _abc.Awaitable[_registry_service_pb2.ListMaintenanceResponse]]:
-        """The services whose alerts are held, registered or not."""
+        """Lists the services under maintenance, including those that are not registered."""
 
     @_abc_1.abstractmethod
     def ObserveLiveness(
@@ -199,7 +223,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _observation_pb2.ObserveLivenessRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_observation_pb2.ObserveLivenessResponse], _abc.AsyncIterator[_observation_pb2.ObserveLivenessResponse]]:
-        """The facts that TRON judges by."""
+        """Sends the facts on which TRON bases its verdicts."""
 
     @_abc_1.abstractmethod
     def GetObservation(
@@ -207,7 +231,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _observation_pb2.GetObservationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_observation_pb2.GetObservationResponse, _abc.Awaitable[_observation_pb2.GetObservationResponse]]:
-        """The same facts about one service, as they are now. NOT_FOUND if there is no such service."""
+        """Reads the facts about one service, as ObserveLiveness would send them now. NOT_FOUND if there is no such service."""
 
     @_abc_1.abstractmethod
     def ApplyVerdicts(
@@ -215,7 +239,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _observation_pb2.ApplyVerdictsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_observation_pb2.ApplyVerdictsResponse, _abc.Awaitable[_observation_pb2.ApplyVerdictsResponse]]:
-        """TRON's verdicts."""
+        """Applies the verdicts of TRON."""
 
     @_abc_1.abstractmethod
     def ReleaseOwner(
@@ -224,8 +248,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ReleaseOwnerResponse, _abc.Awaitable[_registry_service_pb2.ReleaseOwnerResponse]]:
         """Ends the ownership of the id of a service that is not registered, so that any principal with a grant for the id can
-        register it. The alerts that wait for the id are discarded. INVALID_ARGUMENT if the service is registered, NOT_FOUND
-        for an id without an owner.
+        register it. The alerts that wait for the id are discarded. INVALID_ARGUMENT if the service is registered,
+        NOT_FOUND for an id without an owner.
         """
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -35,7 +35,7 @@ class _ServiceTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ServiceTy
     SERVICE_TYPE_AGENT: _ServiceType.ValueType  # 3
 
 class ServiceType(_ServiceType, metaclass=_ServiceTypeEnumTypeWrapper):
-    """What kind of thing a service is. Unspecified is registered as AGENT."""
+    """The kind of a service. Unspecified is registered as AGENT."""
 
 SERVICE_TYPE_UNSPECIFIED: ServiceType.ValueType  # 0
 SERVICE_TYPE_MODEL: ServiceType.ValueType  # 1
@@ -84,7 +84,9 @@ class _ServiceStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Service
     SERVICE_STATUS_DONE: _ServiceStatus.ValueType  # 10
 
 class ServiceStatus(_ServiceStatus, metaclass=_ServiceStatusEnumTypeWrapper):
-    """The status that a service reports. Unspecified in a heartbeat keeps the last one; it starts as OK."""
+    """The status that a service reports about itself. Unspecified in a heartbeat keeps the last status; the first one is
+    OK.
+    """
 
 SERVICE_STATUS_UNSPECIFIED: ServiceStatus.ValueType  # 0
 SERVICE_STATUS_OK: ServiceStatus.ValueType  # 1
@@ -101,7 +103,7 @@ Global___ServiceStatus: _TypeAlias = ServiceStatus  # noqa: Y015
 
 @_typing.final
 class Service(_message.Message):
-    """One service: the upper half is set by the client at registration, the lower half by the system."""
+    """One service. The client sets the fields up to 15 when it registers the service; the system sets those from 20 on."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -158,7 +160,7 @@ class Service(_message.Message):
     LIVENESS_SINCE_FIELD_NUMBER: _builtins.int
     MAINTENANCE_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
-    """1 to 512 printable characters, spaces inside allowed. Empty: the registry assigns a UUID."""
+    """1 to 512 printable characters, with spaces only between others. Empty: the registry assigns a UUID."""
     name: _builtins.str
     """1 to 100 printable characters; need not be unique."""
     type: Global___ServiceType.ValueType
@@ -170,7 +172,9 @@ class Service(_message.Message):
     ctx_limit: _builtins.int
     """Size of the context window, in tokens. Unset if it does not apply."""
     incarnation: _builtins.int
-    """The fencing number: grows at each registration. 0 in a registration starts a new incarnation."""
+    """The number of this registration. Each new registration gets a higher one, and a process with a lower one can change
+    nothing. 0 in a registration requests a new incarnation.
+    """
     connected: _builtins.bool
     """Whether a Heartbeat stream carries this service now."""
     status: Global___ServiceStatus.ValueType
@@ -179,7 +183,7 @@ class Service(_message.Message):
     load: _builtins.float
     message: _builtins.str
     progress: _builtins.float
-    """0 to 1."""
+    """The progress of the current work, from 0 to 1."""
     activity: _builtins.int
     """A counter that the agent increases as it makes progress."""
     liveness: _liveness_pb2.Liveness.ValueType
@@ -203,22 +207,22 @@ class Service(_message.Message):
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
         """How long a reader may trust this record without a heartbeat: from heartbeat_interval to 30 days. Unset: three
-        intervals. Judgement does not use it; it counts missed heartbeats by the policy.
+        intervals. TRON does not use it: its verdicts follow the policy.
         """
 
     @_builtins.property
     def reconnect_grace(self) -> _duration_pb2.Duration:
-        """How long the stream may be broken before the service is down: 0 to 1 h. Unset: the policy's (2 s)."""
+        """How long the stream may stay broken before the service is down: 0 to 1 h. Unset: as in the policy (2 s by default)."""
 
     @_builtins.property
     def stall_after(self) -> _duration_pb2.Duration:
-        """How long the activity counter may remain unchanged: 0.1 s to 24 h. Unset: forever."""
+        """How long `activity` may remain unchanged before the service is stalled: 0.1 s to 24 h. Unset: without limit."""
 
     @_builtins.property
     def refused_children(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The service_ids of services of other owners that may not name this one as their parent: exact ids, or prefixes with
-        one `*` at their end; `*` refuses all. At most 64. Alerts about services that are refused go to operators. Without
-        authentication ids have no owners, so nothing is refused.
+        """Services of other owners whose ids match may not have this service as their parent. An element is an exact id, or a
+        prefix with one `*` at its end; `*` alone refuses all. At most 64 elements. Alerts about refused services go to
+        operators. Without authentication ids have no owners, so nothing is refused.
         """
 
     @_builtins.property
@@ -237,7 +241,7 @@ class Service(_message.Message):
     def liveness_since(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def maintenance(self) -> Global___Maintenance:
-        """Set while an operator holds the alerts about this service."""
+        """Set while this service is under maintenance."""
 
     def __init__(
         self,
@@ -304,8 +308,8 @@ Global___Service: _TypeAlias = Service  # noqa: Y015
 
 @_typing.final
 class Maintenance(_message.Message):
-    """An operator holds the alerts about a service. This belongs to the service_id and survives reconnects, restarts
-    and registrations.
+    """A period in which alerts about a service are held. It belongs to the service_id, so it survives reconnects, restarts
+    and new registrations.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -319,7 +323,7 @@ class Maintenance(_message.Message):
     def since(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def until(self) -> _timestamp_pb2.Timestamp:
-        """Unset: until it is ended."""
+        """When the maintenance ends. Unset: when an operator ends it."""
 
     def __init__(
         self,
@@ -338,7 +342,7 @@ Global___Maintenance: _TypeAlias = Maintenance  # noqa: Y015
 
 @_typing.final
 class HeldNotices(_message.Message):
-    """The maintenance of one service."""
+    """A service under maintenance."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -347,7 +351,7 @@ class HeldNotices(_message.Message):
     MAINTENANCE_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     name: _builtins.str
-    """Empty if no such service is registered now."""
+    """Empty if no service with this id is registered now."""
     @_builtins.property
     def maintenance(self) -> Global___Maintenance: ...
     def __init__(
