@@ -28,34 +28,38 @@ class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Role.ValueType],
     DESCRIPTOR: _descriptor.EnumDescriptor
     ROLE_UNSPECIFIED: _Role.ValueType  # 0
     ROLE_AGENT: _Role.ValueType  # 1
-    """Registers and reports the services whose ids and names match."""
+    """Registers services whose ids and names match, and sends heartbeats for them."""
     ROLE_OBSERVER: _Role.ValueType  # 2
     """Reads everything, and changes nothing."""
     ROLE_RELAY: _Role.ValueType  # 3
-    """Carries heartbeats and sessions of agents: a gateway, a probe, a relay."""
+    """Sends heartbeats and other calls for agents: a gateway, a probe, or another relay."""
     ROLE_JUDGE: _Role.ValueType  # 4
     """Observes liveness and applies verdicts: TRON only."""
     ROLE_OPERATOR: _Role.ValueType  # 5
-    """OBSERVER, and acts for the operators."""
+    """Does what OBSERVER may do, and acts for the operators: acknowledges alerts, deregisters, sets maintenance and
+    policies.
+    """
     ROLE_ADMIN: _Role.ValueType  # 6
-    """OPERATOR, and manages principals, grants and tokens."""
+    """Does what OPERATOR may do, and manages principals, grants and tokens."""
 
 class Role(_Role, metaclass=_RoleEnumTypeWrapper):
-    """A set of things that a principal may do."""
+    """What a principal may do."""
 
 ROLE_UNSPECIFIED: Role.ValueType  # 0
 ROLE_AGENT: Role.ValueType  # 1
-"""Registers and reports the services whose ids and names match."""
+"""Registers services whose ids and names match, and sends heartbeats for them."""
 ROLE_OBSERVER: Role.ValueType  # 2
 """Reads everything, and changes nothing."""
 ROLE_RELAY: Role.ValueType  # 3
-"""Carries heartbeats and sessions of agents: a gateway, a probe, a relay."""
+"""Sends heartbeats and other calls for agents: a gateway, a probe, or another relay."""
 ROLE_JUDGE: Role.ValueType  # 4
 """Observes liveness and applies verdicts: TRON only."""
 ROLE_OPERATOR: Role.ValueType  # 5
-"""OBSERVER, and acts for the operators."""
+"""Does what OBSERVER may do, and acts for the operators: acknowledges alerts, deregisters, sets maintenance and
+policies.
+"""
 ROLE_ADMIN: Role.ValueType  # 6
-"""OPERATOR, and manages principals, grants and tokens."""
+"""Does what OPERATOR may do, and manages principals, grants and tokens."""
 Global___Role: _TypeAlias = Role  # noqa: Y015
 
 class _AuditKind:
@@ -68,9 +72,9 @@ class _AuditKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AuditKind.V
     AUDIT_KIND_ACT: _AuditKind.ValueType  # 1
     """An operator or an administrator has changed something."""
     AUDIT_KIND_REFUSAL: _AuditKind.ValueType  # 2
-    """A caller was not authenticated, or may not do what it asked for."""
+    """A caller was not authenticated, or had no right to what it requested."""
     AUDIT_KIND_DROPPED: _AuditKind.ValueType  # 3
-    """Refusals that have no record of their own, because there were too many kinds of them in one minute."""
+    """Further refusals, which have no records of their own because there were too many different ones in one minute."""
 
 class AuditKind(_AuditKind, metaclass=_AuditKindEnumTypeWrapper):
     """What a record of the audit log is about."""
@@ -79,9 +83,9 @@ AUDIT_KIND_UNSPECIFIED: AuditKind.ValueType  # 0
 AUDIT_KIND_ACT: AuditKind.ValueType  # 1
 """An operator or an administrator has changed something."""
 AUDIT_KIND_REFUSAL: AuditKind.ValueType  # 2
-"""A caller was not authenticated, or may not do what it asked for."""
+"""A caller was not authenticated, or had no right to what it requested."""
 AUDIT_KIND_DROPPED: AuditKind.ValueType  # 3
-"""Refusals that have no record of their own, because there were too many kinds of them in one minute."""
+"""Further refusals, which have no records of their own because there were too many different ones in one minute."""
 Global___AuditKind: _TypeAlias = AuditKind  # noqa: Y015
 
 @_typing.final
@@ -94,7 +98,7 @@ class Grant(_message.Message):
     PATTERN_FIELD_NUMBER: _builtins.int
     role: Global___Role.ValueType
     pattern: _builtins.str
-    """An exact id, or a prefix with one `*` at its end. No other character has a meaning."""
+    """An exact id, or a prefix with one `*` at its end. No other character has a special meaning."""
     def __init__(
         self,
         *,
@@ -122,17 +126,19 @@ class Principal(_message.Message):
     DISABLED_FIELD_NUMBER: _builtins.int
     ENDS_AT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """With its kind: `token:ci`, `spiffe:tron/worker-1`, `cn:worker-1`, `jwt:https://issuer#subject`."""
+    """The name, which begins with the kind of the credential: `token:ci`, `spiffe:tron/worker-1`, `cn:worker-1`,
+    `jwt:https://issuer#subject`.
+    """
     group: _builtins.str
     """The principals of a group own services together. Empty: the principal is its own owner."""
     description: _builtins.str
     disabled: _builtins.bool
-    """Whether its credentials are refused, and its open calls are ended."""
+    """If true, the credentials of the principal are refused, and its open calls end."""
     @_builtins.property
     def grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___Grant]: ...
     @_builtins.property
     def ends_at(self) -> _timestamp_pb2.Timestamp:
-        """When the credential of this call ends; only in the answers of WhoAmI and Identify. Not set: it does not end."""
+        """When the credential of this call expires; only in the answers of WhoAmI and Identify. Not set: it does not expire."""
 
     def __init__(
         self,
@@ -154,7 +160,7 @@ Global___Principal: _TypeAlias = Principal  # noqa: Y015
 
 @_typing.final
 class Token(_message.Message):
-    """A bearer token of a principal. The token itself is shown once, when it is created."""
+    """The record of a bearer token. The token itself is shown only once, when it is created."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -168,19 +174,21 @@ class Token(_message.Message):
     token_id: _builtins.str
     """The first characters of the token, after its prefix `tron_`: enough to recognize it, and to revoke it."""
     principal: _builtins.str
-    """The principal that it authenticates."""
+    """The principal that the token authenticates."""
     description: _builtins.str
     created_by: _builtins.str
-    """The principal that created it; `local` for one that was created without a server."""
+    """The principal that created the token; `local` if it was created without a server, by a command on the data
+    directory.
+    """
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
-        """Not set: it does not end."""
+        """Not set: the token does not expire."""
 
     @_builtins.property
     def last_used_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was last used, to the minute. Not set: never."""
+        """When the token was last used, to the minute. Not set: it was never used."""
 
     def __init__(
         self,
@@ -203,7 +211,7 @@ Global___Token: _TypeAlias = Token  # noqa: Y015
 
 @_typing.final
 class DeniedJwt(_message.Message):
-    """A JSON Web Token that is refused although its issuer has signed it."""
+    """A JSON Web Token that is refused although its issuer signed it, because somebody denied it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -214,17 +222,19 @@ class DeniedJwt(_message.Message):
     DENIED_BY_FIELD_NUMBER: _builtins.int
     ENDS_AT_FIELD_NUMBER: _builtins.int
     issuer: _builtins.str
-    """Its claim `iss`."""
+    """The claim `iss` of the token."""
     jwt_id: _builtins.str
-    """Its claim `jti`."""
+    """The claim `jti` of the token: the id that the issuer gave it."""
     description: _builtins.str
     denied_by: _builtins.str
-    """The principal that denied it."""
+    """The principal that denied the token."""
     @_builtins.property
     def denied_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def ends_at(self) -> _timestamp_pb2.Timestamp:
-        """When the token ends on its own: an hour later it need not be denied. Not set: it is denied until it is allowed."""
+        """When the token expires; an hour later this record is dropped. Not set: the token is denied until it is allowed
+        again.
+        """
 
     def __init__(
         self,
@@ -263,15 +273,17 @@ class AuditRecord(_message.Message):
     number: _builtins.int
     kind: Global___AuditKind.ValueType
     actor: _builtins.str
-    """The principal; for a caller that was not authenticated the network from which it called."""
+    """The principal that called; for a caller that was not authenticated, the network from which it called."""
     via: _builtins.str
-    """The relay that spoke for the actor, or the server at which it called if that is not the registry. Empty: none."""
+    """The relay that spoke for the actor, or the server that the actor called if it was not the registry. Empty
+    otherwise.
+    """
     method: _builtins.str
     """The full name of the method."""
     target: _builtins.str
     """The id or name that the call was about."""
     outcome: _builtins.str
-    """OK, or the reason of the refusal."""
+    """OK, or the reason why the call was refused."""
     peer: _builtins.str
     """The address of the caller."""
     count: _builtins.int

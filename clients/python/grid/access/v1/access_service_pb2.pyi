@@ -23,15 +23,16 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class AppendAuditRecordsRequest(_message.Message):
-    """Acts and refusals at another server."""
+    """Acts and refusals that another server of the system reports."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     RECORDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[_access_pb2.AuditRecord]:
-        """At most 1000. The registry sets `number`. It keeps `at` and `via` of a judge; of a relay, it sets them to the present
-        and the name of the relay. An empty `via` becomes the name of the reporter. Refusals of one kind are counted together.
+        """At most 1000. The registry sets `number`. It keeps `at` and `via` from a judge; from a relay, it replaces them by
+        the current time and the name of the relay. An empty `via` becomes the name of the caller. Refusals of one kind are
+        counted together.
         """
 
     def __init__(
@@ -49,7 +50,7 @@ Global___AppendAuditRecordsRequest: _TypeAlias = AppendAuditRecordsRequest  # no
 
 @_typing.final
 class AppendAuditRecordsResponse(_message.Message):
-    """Stored."""
+    """The records are stored."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -66,7 +67,7 @@ Global___AppendAuditRecordsResponse: _TypeAlias = AppendAuditRecordsResponse  # 
 
 @_typing.final
 class ListAuditRecordsRequest(_message.Message):
-    """Which records to read. An empty field admits all."""
+    """Which records to read. An empty field matches all records."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -80,9 +81,9 @@ class ListAuditRecordsRequest(_message.Message):
     after_number: _builtins.int
     """Only records with a higher number."""
     limit: _builtins.int
-    """At most 1000; 0 means 100."""
+    """The most records in the answer, at most 1000; 0 means 100."""
     newest: _builtins.bool
-    """The newest records instead of the oldest."""
+    """Read the newest records instead of the oldest."""
     kind: _access_pb2.AuditKind.ValueType
     actor: _builtins.str
     method: _builtins.str
@@ -116,7 +117,7 @@ class ListAuditRecordsResponse(_message.Message):
     RECORDS_FIELD_NUMBER: _builtins.int
     NEXT_AFTER_NUMBER_FIELD_NUMBER: _builtins.int
     next_after_number: _builtins.int
-    """Where to continue; 0 after the last page."""
+    """The `after_number` of the next page; 0 if this was the last page."""
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[_access_pb2.AuditRecord]: ...
     def __init__(
@@ -145,17 +146,19 @@ class CreateTokenRequest(_message.Message):
     GRANTS_FIELD_NUMBER: _builtins.int
     GROUP_FIELD_NUMBER: _builtins.int
     principal: _builtins.str
-    """Its name is `token:` and more."""
+    """The name of the principal, which must begin with `token:`."""
     description: _builtins.str
     group: _builtins.str
-    """The group of a principal that is created. A principal that exists must have it. Empty: none, or the one that it has."""
+    """The group of the principal if this call creates it; a principal that exists must have this group already. Empty: no
+    group, or the one that the principal has.
+    """
     @_builtins.property
     def lifetime(self) -> _duration_pb2.Duration:
-        """For how long it is valid, from a minute on. Not set: it does not end."""
+        """How long the token is valid, at least a minute. Not set: it does not expire."""
 
     @_builtins.property
     def grants(self) -> _containers.RepeatedCompositeFieldContainer[_access_pb2.Grant]:
-        """Grants that the principal receives in addition to those that it has."""
+        """Grants to add to those that the principal has."""
 
     def __init__(
         self,
@@ -183,7 +186,7 @@ class CreateTokenResponse(_message.Message):
     SECRET_FIELD_NUMBER: _builtins.int
     TOKEN_FIELD_NUMBER: _builtins.int
     secret: _builtins.str
-    """What a client sends as `authorization: Bearer`. It is not stored, and cannot be shown again."""
+    """The token itself, which a client sends as `authorization: Bearer`. It is not stored, and cannot be shown again."""
     @_builtins.property
     def token(self) -> _access_pb2.Token: ...
     def __init__(
@@ -208,7 +211,7 @@ class ListTokensRequest(_message.Message):
 
     PRINCIPAL_FIELD_NUMBER: _builtins.int
     principal: _builtins.str
-    """Only those of this principal. Empty: all."""
+    """Only the tokens of this principal. Empty: all tokens."""
     def __init__(
         self,
         *,
@@ -224,7 +227,7 @@ Global___ListTokensRequest: _TypeAlias = ListTokensRequest  # noqa: Y015
 
 @_typing.final
 class ListTokensResponse(_message.Message):
-    """All of them, oldest first."""
+    """The tokens, oldest first."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -289,7 +292,7 @@ Global___RevokeTokenResponse: _TypeAlias = RevokeTokenResponse  # noqa: Y015
 
 @_typing.final
 class DenyJwtRequest(_message.Message):
-    """The token, as its issuer names it."""
+    """The JSON Web Token to deny, identified by its issuer and the id that the issuer gave it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -299,11 +302,11 @@ class DenyJwtRequest(_message.Message):
     ENDS_AT_FIELD_NUMBER: _builtins.int
     issuer: _builtins.str
     jwt_id: _builtins.str
-    """Its claim `jti`. Tokens without one can be denied by disabling their principal."""
+    """The claim `jti` of the token. A token without it can only be refused by disabling its principal."""
     description: _builtins.str
     @_builtins.property
     def ends_at(self) -> _timestamp_pb2.Timestamp:
-        """When the token ends on its own, if that is known."""
+        """When the token expires, if that is known."""
 
     def __init__(
         self,
@@ -323,7 +326,7 @@ Global___DenyJwtRequest: _TypeAlias = DenyJwtRequest  # noqa: Y015
 
 @_typing.final
 class DenyJwtResponse(_message.Message):
-    """It is denied."""
+    """The token, which is denied now."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -345,7 +348,7 @@ Global___DenyJwtResponse: _TypeAlias = DenyJwtResponse  # noqa: Y015
 
 @_typing.final
 class AllowJwtRequest(_message.Message):
-    """The token, as its issuer names it."""
+    """The JSON Web Token to accept again, identified by its issuer and the id that the issuer gave it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -369,7 +372,7 @@ Global___AllowJwtRequest: _TypeAlias = AllowJwtRequest  # noqa: Y015
 
 @_typing.final
 class AllowJwtResponse(_message.Message):
-    """It is no longer denied."""
+    """The token, which is no longer denied."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -391,7 +394,7 @@ Global___AllowJwtResponse: _TypeAlias = AllowJwtResponse  # noqa: Y015
 
 @_typing.final
 class ListDeniedJwtsRequest(_message.Message):
-    """Nothing to choose."""
+    """This request has no fields."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -408,7 +411,7 @@ Global___ListDeniedJwtsRequest: _TypeAlias = ListDeniedJwtsRequest  # noqa: Y015
 
 @_typing.final
 class ListDeniedJwtsResponse(_message.Message):
-    """All of them, oldest first."""
+    """The denied tokens, oldest first."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -486,12 +489,13 @@ class ChangeGrantsRequest(_message.Message):
     principal: _builtins.str
     """The name of the principal."""
     disabled: _builtins.bool
-    """Whether its credentials are refused from now on; open calls end within a second. Not set: as before. The principal
-    `serial:` and the serial number of a certificate in hexadecimal is that certificate, whatever its name.
+    """Whether the credentials of the principal are refused from now on; if so, its open calls end within a second. Not
+    set: unchanged. A principal `serial:HEX` is the certificate with this serial number in hexadecimal, whatever its
+    name.
     """
     group: _builtins.str
-    """Its group from now on; its open calls end within a second. What it registered before belongs to its former owner. Not
-    set: as before.
+    """The new group of the principal; its open calls end within a second. Services that it registered before still belong
+    to their former owner. Not set: unchanged.
     """
     @_builtins.property
     def add(self) -> _containers.RepeatedCompositeFieldContainer[_access_pb2.Grant]: ...
@@ -545,7 +549,7 @@ Global___ChangeGrantsResponse: _TypeAlias = ChangeGrantsResponse  # noqa: Y015
 
 @_typing.final
 class GetPrincipalRequest(_message.Message):
-    """The name of the principal."""
+    """The principal to read."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -566,7 +570,7 @@ Global___GetPrincipalRequest: _TypeAlias = GetPrincipalRequest  # noqa: Y015
 
 @_typing.final
 class GetPrincipalResponse(_message.Message):
-    """The principal."""
+    """The principal that was read."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -588,7 +592,7 @@ Global___GetPrincipalResponse: _TypeAlias = GetPrincipalResponse  # noqa: Y015
 
 @_typing.final
 class ListPrincipalsRequest(_message.Message):
-    """Nothing to choose."""
+    """This request has no fields."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -605,7 +609,7 @@ Global___ListPrincipalsRequest: _TypeAlias = ListPrincipalsRequest  # noqa: Y015
 
 @_typing.final
 class ListPrincipalsResponse(_message.Message):
-    """All of them, by name."""
+    """All principals, ordered by name."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -627,7 +631,7 @@ Global___ListPrincipalsResponse: _TypeAlias = ListPrincipalsResponse  # noqa: Y0
 
 @_typing.final
 class DeletePrincipalRequest(_message.Message):
-    """The name of the principal."""
+    """The principal to delete."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -648,12 +652,13 @@ Global___DeletePrincipalRequest: _TypeAlias = DeletePrincipalRequest  # noqa: Y0
 
 @_typing.final
 class DeletePrincipalResponse(_message.Message):
-    """Deleted, with this many tokens."""
+    """The principal is deleted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     REVOKED_TOKENS_FIELD_NUMBER: _builtins.int
     revoked_tokens: _builtins.int
+    """The number of tokens that were revoked with the principal."""
     def __init__(
         self,
         *,
@@ -669,7 +674,7 @@ Global___DeletePrincipalResponse: _TypeAlias = DeletePrincipalResponse  # noqa: 
 
 @_typing.final
 class WhoAmIRequest(_message.Message):
-    """Nothing to say: the credential of the call says it."""
+    """This request has no fields: the credential of the call identifies the caller."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -686,7 +691,7 @@ Global___WhoAmIRequest: _TypeAlias = WhoAmIRequest  # noqa: Y015
 
 @_typing.final
 class WhoAmIResponse(_message.Message):
-    """The caller."""
+    """The principal of the caller."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -708,7 +713,7 @@ Global___WhoAmIResponse: _TypeAlias = WhoAmIResponse  # noqa: Y015
 
 @_typing.final
 class IdentifyRequest(_message.Message):
-    """One credential, as a server received it."""
+    """A credential that a server of the system received from a caller."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -725,17 +730,17 @@ class IdentifyRequest(_message.Message):
     common_name: _builtins.str
     """The common name of a client certificate that the server verified, and that has no URI."""
     principal: _builtins.str
-    """The name of a principal for which a relay may speak, with the role agent and no other but observer, such as the one
-    for clients of a network that need no credential.
+    """The name of a principal for which the relay speaks although the caller sent no credential, such as that of the
+    clients of a trusted network. The principal must have the role agent, and no other role but observer.
     """
     certificate_serial: _builtins.str
-    """The serial number of the client certificate with which the connection was made, in hexadecimal; it may be refused
-    whatever else the credential is. Without any other credential, the answer is a principal without rights. Empty: not
-    known.
+    """The serial number, in hexadecimal, of the client certificate with which the connection was made; a certificate that
+    is denied is refused beside any credential. Without any other credential, the answer is a principal without rights.
+    Empty: not known.
     """
     peer: _builtins.str
-    """The address from which it came, at most 128 characters: failed attempts of an address are slowed down. Empty: the check of an open call, which
-    is no attempt.
+    """The address of the caller, at most 128 characters; failed attempts from one address are delayed. Empty for the
+    check of an open call, which does not count as an attempt.
     """
     def __init__(
         self,
@@ -766,7 +771,7 @@ class IdentifyResponse(_message.Message):
     PRINCIPAL_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
-    """The revision that the answer is true at."""
+    """The revision of all principals and tokens for which the answer is valid; see WatchAccess."""
     @_builtins.property
     def principal(self) -> _access_pb2.Principal: ...
     def __init__(
@@ -785,7 +790,7 @@ Global___IdentifyResponse: _TypeAlias = IdentifyResponse  # noqa: Y015
 
 @_typing.final
 class WatchAccessRequest(_message.Message):
-    """Nothing to choose."""
+    """This request has no fields."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -802,7 +807,9 @@ Global___WatchAccessRequest: _TypeAlias = WatchAccessRequest  # noqa: Y015
 
 @_typing.final
 class WatchAccessResponse(_message.Message):
-    """The revision now. It grows with each change, also across restarts; that of a restored backup is lower."""
+    """The current revision of all principals and tokens. It grows with each change, also across restarts, but is lower
+    after a backup was restored.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -122,7 +122,8 @@ class AccessServiceServicer:
     """
 
     def CreateToken(self, request, context):
-        """Creates a token for a principal, which is created if it is not known. The only answer that has the token itself.
+        """Creates a token for a principal, and the principal if it does not exist. Only this answer contains the token
+        itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -136,21 +137,21 @@ class AccessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokeToken(self, request, context):
-        """Revokes a token; its open calls end within a second. NOT_FOUND if there is no such token.
+        """Revokes a token; open calls that use it end within a second. NOT_FOUND if there is no such token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DenyJwt(self, request, context):
-        """Denies a JSON Web Token: its open calls end within a second, and it is refused everywhere. Idempotent.
+        """Denies a JSON Web Token: open calls that use it end within a second, and no server accepts it any more. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AllowJwt(self, request, context):
-        """Stops denying a JSON Web Token. NOT_FOUND if it is not denied.
+        """Accepts a denied JSON Web Token again. NOT_FOUND if it is not denied.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -171,7 +172,8 @@ class AccessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ChangeGrants(self, request, context):
-        """Adds grants to a principal and removes others, and disables or enables it, in one step. Idempotent; a principal that is not known is created.
+        """Adds grants to a principal and removes others, and disables or enables it, in one step. Idempotent. A principal
+        that does not exist is created.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -206,33 +208,33 @@ class AccessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Identify(self, request, context):
-        """Returns the principal of a credential that a server of the system received; NOT_FOUND for one that is not valid. For
-        the roles judge and relay.
+        """Returns the principal of a credential that a server of the system received; NOT_FOUND for one that is not valid.
+        For the roles judge and relay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchAccess(self, request, context):
-        """Follows the revision of all principals and tokens: the newest one now, after each change, and each second, so that a
-        silent connection is noticed. For the roles judge and relay, which drop what they remember of Identify when it
-        changes.
+        """Follows the revision of all principals and tokens: sends it at once, after each change, and every second, so that a
+        broken connection is noticed. For the roles judge and relay, which discard the remembered answers of Identify when
+        the revision changes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListAuditRecords(self, request, context):
-        """Reads the audit log: the acts of operators and administrators, and what callers were refused. For administrators.
+        """Reads the audit log: the acts of operators and administrators, and calls that were refused. For administrators.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AppendAuditRecords(self, request, context):
-        """Stores what another server of the system has to record, and answers when the acts are on disk. For the roles judge
-        and relay; a relay reports only acts of its own routes, and 60 of them within a minute. A call that is repeated
-        stores its acts again.
+        """Stores audit records of another server of the system, and answers when the acts are on disk. For the roles judge
+        and relay; a relay may report only acts of its own routes, at most 60 in a minute. A call that is repeated stores
+        its acts again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,21 +34,25 @@ class AccessServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AccessServiceAsyncStub: ...
     CreateToken: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.CreateTokenRequest, _access_service_pb2.CreateTokenResponse]
-    """Creates a token for a principal, which is created if it is not known. The only answer that has the token itself."""
+    """Creates a token for a principal, and the principal if it does not exist. Only this answer contains the token
+    itself.
+    """
     ListTokens: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListTokensRequest, _access_service_pb2.ListTokensResponse]
     """Lists all tokens, without the tokens themselves."""
     RevokeToken: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.RevokeTokenRequest, _access_service_pb2.RevokeTokenResponse]
-    """Revokes a token; its open calls end within a second. NOT_FOUND if there is no such token."""
+    """Revokes a token; open calls that use it end within a second. NOT_FOUND if there is no such token."""
     DenyJwt: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.DenyJwtRequest, _access_service_pb2.DenyJwtResponse]
-    """Denies a JSON Web Token: its open calls end within a second, and it is refused everywhere. Idempotent."""
+    """Denies a JSON Web Token: open calls that use it end within a second, and no server accepts it any more. Idempotent."""
     AllowJwt: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.AllowJwtRequest, _access_service_pb2.AllowJwtResponse]
-    """Stops denying a JSON Web Token. NOT_FOUND if it is not denied."""
+    """Accepts a denied JSON Web Token again. NOT_FOUND if it is not denied."""
     ListDeniedJwts: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListDeniedJwtsRequest, _access_service_pb2.ListDeniedJwtsResponse]
     """Lists the JSON Web Tokens that are denied."""
     PutPrincipal: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.PutPrincipalRequest, _access_service_pb2.PutPrincipalResponse]
     """Creates a principal, or replaces its group, grants, description and whether it is disabled."""
     ChangeGrants: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ChangeGrantsRequest, _access_service_pb2.ChangeGrantsResponse]
-    """Adds grants to a principal and removes others, and disables or enables it, in one step. Idempotent; a principal that is not known is created."""
+    """Adds grants to a principal and removes others, and disables or enables it, in one step. Idempotent. A principal
+    that does not exist is created.
+    """
     GetPrincipal: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.GetPrincipalRequest, _access_service_pb2.GetPrincipalResponse]
     """Reads one principal. NOT_FOUND if there is no such principal."""
     ListPrincipals: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListPrincipalsRequest, _access_service_pb2.ListPrincipalsResponse]
@@ -58,20 +62,20 @@ class AccessServiceStub:
     WhoAmI: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.WhoAmIRequest, _access_service_pb2.WhoAmIResponse]
     """Returns the principal of the caller."""
     Identify: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.IdentifyRequest, _access_service_pb2.IdentifyResponse]
-    """Returns the principal of a credential that a server of the system received; NOT_FOUND for one that is not valid. For
-    the roles judge and relay.
+    """Returns the principal of a credential that a server of the system received; NOT_FOUND for one that is not valid.
+    For the roles judge and relay.
     """
     WatchAccess: _grpc.UnaryStreamMultiCallable[_access_service_pb2.WatchAccessRequest, _access_service_pb2.WatchAccessResponse]
-    """Follows the revision of all principals and tokens: the newest one now, after each change, and each second, so that a
-    silent connection is noticed. For the roles judge and relay, which drop what they remember of Identify when it
-    changes.
+    """Follows the revision of all principals and tokens: sends it at once, after each change, and every second, so that a
+    broken connection is noticed. For the roles judge and relay, which discard the remembered answers of Identify when
+    the revision changes.
     """
     ListAuditRecords: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListAuditRecordsRequest, _access_service_pb2.ListAuditRecordsResponse]
-    """Reads the audit log: the acts of operators and administrators, and what callers were refused. For administrators."""
+    """Reads the audit log: the acts of operators and administrators, and calls that were refused. For administrators."""
     AppendAuditRecords: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.AppendAuditRecordsRequest, _access_service_pb2.AppendAuditRecordsResponse]
-    """Stores what another server of the system has to record, and answers when the acts are on disk. For the roles judge
-    and relay; a relay reports only acts of its own routes, and 60 of them within a minute. A call that is repeated
-    stores its acts again.
+    """Stores audit records of another server of the system, and answers when the acts are on disk. For the roles judge
+    and relay; a relay may report only acts of its own routes, at most 60 in a minute. A call that is repeated stores
+    its acts again.
     """
 
 @_typing.type_check_only
@@ -80,21 +84,25 @@ class AccessServiceAsyncStub(AccessServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateToken: _aio.UnaryUnaryMultiCallable[_access_service_pb2.CreateTokenRequest, _access_service_pb2.CreateTokenResponse]  # type: ignore[assignment]
-    """Creates a token for a principal, which is created if it is not known. The only answer that has the token itself."""
+    """Creates a token for a principal, and the principal if it does not exist. Only this answer contains the token
+    itself.
+    """
     ListTokens: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListTokensRequest, _access_service_pb2.ListTokensResponse]  # type: ignore[assignment]
     """Lists all tokens, without the tokens themselves."""
     RevokeToken: _aio.UnaryUnaryMultiCallable[_access_service_pb2.RevokeTokenRequest, _access_service_pb2.RevokeTokenResponse]  # type: ignore[assignment]
-    """Revokes a token; its open calls end within a second. NOT_FOUND if there is no such token."""
+    """Revokes a token; open calls that use it end within a second. NOT_FOUND if there is no such token."""
     DenyJwt: _aio.UnaryUnaryMultiCallable[_access_service_pb2.DenyJwtRequest, _access_service_pb2.DenyJwtResponse]  # type: ignore[assignment]
-    """Denies a JSON Web Token: its open calls end within a second, and it is refused everywhere. Idempotent."""
+    """Denies a JSON Web Token: open calls that use it end within a second, and no server accepts it any more. Idempotent."""
     AllowJwt: _aio.UnaryUnaryMultiCallable[_access_service_pb2.AllowJwtRequest, _access_service_pb2.AllowJwtResponse]  # type: ignore[assignment]
-    """Stops denying a JSON Web Token. NOT_FOUND if it is not denied."""
+    """Accepts a denied JSON Web Token again. NOT_FOUND if it is not denied."""
     ListDeniedJwts: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListDeniedJwtsRequest, _access_service_pb2.ListDeniedJwtsResponse]  # type: ignore[assignment]
     """Lists the JSON Web Tokens that are denied."""
     PutPrincipal: _aio.UnaryUnaryMultiCallable[_access_service_pb2.PutPrincipalRequest, _access_service_pb2.PutPrincipalResponse]  # type: ignore[assignment]
     """Creates a principal, or replaces its group, grants, description and whether it is disabled."""
     ChangeGrants: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ChangeGrantsRequest, _access_service_pb2.ChangeGrantsResponse]  # type: ignore[assignment]
-    """Adds grants to a principal and removes others, and disables or enables it, in one step. Idempotent; a principal that is not known is created."""
+    """Adds grants to a principal and removes others, and disables or enables it, in one step. Idempotent. A principal
+    that does not exist is created.
+    """
     GetPrincipal: _aio.UnaryUnaryMultiCallable[_access_service_pb2.GetPrincipalRequest, _access_service_pb2.GetPrincipalResponse]  # type: ignore[assignment]
     """Reads one principal. NOT_FOUND if there is no such principal."""
     ListPrincipals: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListPrincipalsRequest, _access_service_pb2.ListPrincipalsResponse]  # type: ignore[assignment]
@@ -104,20 +112,20 @@ class AccessServiceAsyncStub(AccessServiceStub):
     WhoAmI: _aio.UnaryUnaryMultiCallable[_access_service_pb2.WhoAmIRequest, _access_service_pb2.WhoAmIResponse]  # type: ignore[assignment]
     """Returns the principal of the caller."""
     Identify: _aio.UnaryUnaryMultiCallable[_access_service_pb2.IdentifyRequest, _access_service_pb2.IdentifyResponse]  # type: ignore[assignment]
-    """Returns the principal of a credential that a server of the system received; NOT_FOUND for one that is not valid. For
-    the roles judge and relay.
+    """Returns the principal of a credential that a server of the system received; NOT_FOUND for one that is not valid.
+    For the roles judge and relay.
     """
     WatchAccess: _aio.UnaryStreamMultiCallable[_access_service_pb2.WatchAccessRequest, _access_service_pb2.WatchAccessResponse]  # type: ignore[assignment]
-    """Follows the revision of all principals and tokens: the newest one now, after each change, and each second, so that a
-    silent connection is noticed. For the roles judge and relay, which drop what they remember of Identify when it
-    changes.
+    """Follows the revision of all principals and tokens: sends it at once, after each change, and every second, so that a
+    broken connection is noticed. For the roles judge and relay, which discard the remembered answers of Identify when
+    the revision changes.
     """
     ListAuditRecords: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListAuditRecordsRequest, _access_service_pb2.ListAuditRecordsResponse]  # type: ignore[assignment]
-    """Reads the audit log: the acts of operators and administrators, and what callers were refused. For administrators."""
+    """Reads the audit log: the acts of operators and administrators, and calls that were refused. For administrators."""
     AppendAuditRecords: _aio.UnaryUnaryMultiCallable[_access_service_pb2.AppendAuditRecordsRequest, _access_service_pb2.AppendAuditRecordsResponse]  # type: ignore[assignment]
-    """Stores what another server of the system has to record, and answers when the acts are on disk. For the roles judge
-    and relay; a relay reports only acts of its own routes, and 60 of them within a minute. A call that is repeated
-    stores its acts again.
+    """Stores audit records of another server of the system, and answers when the acts are on disk. For the roles judge
+    and relay; a relay may report only acts of its own routes, at most 60 in a minute. A call that is repeated stores
+    its acts again.
     """
 
 class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -129,7 +137,9 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_service_pb2.CreateTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.CreateTokenResponse, _abc.Awaitable[_access_service_pb2.CreateTokenResponse]]:
-        """Creates a token for a principal, which is created if it is not known. The only answer that has the token itself."""
+        """Creates a token for a principal, and the principal if it does not exist. Only this answer contains the token
+        itself.
+        """
 
     @_abc_1.abstractmethod
     def ListTokens(
@@ -145,7 +155,7 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_service_pb2.RevokeTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.RevokeTokenResponse, _abc.Awaitable[_access_service_pb2.RevokeTokenResponse]]:
-        """Revokes a token; its open calls end within a second. NOT_FOUND if there is no such token."""
+        """Revokes a token; open calls that use it end within a second. NOT_FOUND if there is no such token."""
 
     @_abc_1.abstractmethod
     def DenyJwt(
@@ -153,7 +163,7 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_service_pb2.DenyJwtRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.DenyJwtResponse, _abc.Awaitable[_access_service_pb2.DenyJwtResponse]]:
-        """Denies a JSON Web Token: its open calls end within a second, and it is refused everywhere. Idempotent."""
+        """Denies a JSON Web Token: open calls that use it end within a second, and no server accepts it any more. Idempotent."""
 
     @_abc_1.abstractmethod
     def AllowJwt(
@@ -161,7 +171,7 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_service_pb2.AllowJwtRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.AllowJwtResponse, _abc.Awaitable[_access_service_pb2.AllowJwtResponse]]:
-        """Stops denying a JSON Web Token. NOT_FOUND if it is not denied."""
+        """Accepts a denied JSON Web Token again. NOT_FOUND if it is not denied."""
 
     @_abc_1.abstractmethod
     def ListDeniedJwts(
@@ -185,7 +195,9 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_service_pb2.ChangeGrantsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.ChangeGrantsResponse, _abc.Awaitable[_access_service_pb2.ChangeGrantsResponse]]:
-        """Adds grants to a principal and removes others, and disables or enables it, in one step. Idempotent; a principal that is not known is created."""
+        """Adds grants to a principal and removes others, and disables or enables it, in one step. Idempotent. A principal
+        that does not exist is created.
+        """
 
     @_abc_1.abstractmethod
     def GetPrincipal(
@@ -225,8 +237,8 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_service_pb2.IdentifyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.IdentifyResponse, _abc.Awaitable[_access_service_pb2.IdentifyResponse]]:
-        """Returns the principal of a credential that a server of the system received; NOT_FOUND for one that is not valid. For
-        the roles judge and relay.
+        """Returns the principal of a credential that a server of the system received; NOT_FOUND for one that is not valid.
+        For the roles judge and relay.
         """
 
     @_abc_1.abstractmethod
@@ -235,9 +247,9 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_service_pb2.WatchAccessRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_access_service_pb2.WatchAccessResponse], _abc.AsyncIterator[_access_service_pb2.WatchAccessResponse]]:
-        """Follows the revision of all principals and tokens: the newest one now, after each change, and each second, so that a
-        silent connection is noticed. For the roles judge and relay, which drop what they remember of Identify when it
-        changes.
+        """Follows the revision of all principals and tokens: sends it at once, after each change, and every second, so that a
+        broken connection is noticed. For the roles judge and relay, which discard the remembered answers of Identify when
+        the revision changes.
         """
 
     @_abc_1.abstractmethod
@@ -246,7 +258,7 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_service_pb2.ListAuditRecordsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.ListAuditRecordsResponse, _abc.Awaitable[_access_service_pb2.ListAuditRecordsResponse]]:
-        """Reads the audit log: the acts of operators and administrators, and what callers were refused. For administrators."""
+        """Reads the audit log: the acts of operators and administrators, and calls that were refused. For administrators."""
 
     @_abc_1.abstractmethod
     def AppendAuditRecords(
@@ -254,9 +266,9 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_service_pb2.AppendAuditRecordsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.AppendAuditRecordsResponse, _abc.Awaitable[_access_service_pb2.AppendAuditRecordsResponse]]:
-        """Stores what another server of the system has to record, and answers when the acts are on disk. For the roles judge
-        and relay; a relay reports only acts of its own routes, and 60 of them within a minute. A call that is repeated
-        stores its acts again.
+        """Stores audit records of another server of the system, and answers when the acts are on disk. For the roles judge
+        and relay; a relay may report only acts of its own routes, at most 60 in a minute. A call that is repeated stores
+        its acts again.
         """
 
 def add_AccessServiceServicer_to_server(servicer: AccessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

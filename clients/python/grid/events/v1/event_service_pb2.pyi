@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class SubscribeEventsRequest(_message.Message):
-    """Which events to follow. Filters are combined; an empty filter matches all."""
+    """Which events to follow. An event must match every filter that is set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -32,11 +32,11 @@ class SubscribeEventsRequest(_message.Message):
     TYPES_FIELD_NUMBER: _builtins.int
     ONLY_NEW_FIELD_NUMBER: _builtins.int
     after_sequence: _builtins.int
-    """The last sequence that the reader has. 0: from the oldest that is kept."""
+    """The last sequence that the reader has. 0: start with the oldest event that is kept."""
     recipient: _builtins.str
     service_id: _builtins.str
     only_new: _builtins.bool
-    """Only events that are new from now on; `after_sequence` must be 0."""
+    """Only events that are recorded from now on; `after_sequence` must be 0."""
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -132,7 +132,7 @@ class AcknowledgeEventRequest(_message.Message):
     RECIPIENT_FIELD_NUMBER: _builtins.int
     alert_id: _builtins.str
     recipient: _builtins.str
-    """Whose copy is acknowledged. Empty: all copies (an operator's acknowledgement)."""
+    """The recipient whose copy is acknowledged. Empty: all copies, as an operator's acknowledgement."""
     def __init__(
         self,
         *,
@@ -149,13 +149,14 @@ Global___AcknowledgeEventRequest: _TypeAlias = AcknowledgeEventRequest  # noqa: 
 
 @_typing.final
 class AcknowledgeEventResponse(_message.Message):
-    """How many copies this call acknowledged; 0 if all were acknowledged before."""
+    """What this call acknowledged."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
     LOST_SERVICES_FIELD_NUMBER: _builtins.int
     acknowledged: _builtins.int
+    """How many copies of the alert this call acknowledged; 0 if all were acknowledged before."""
     lost_services: _builtins.int
     """How many lost services this call acknowledged; only an operator's acknowledgement does that."""
     def __init__(
@@ -174,7 +175,7 @@ Global___AcknowledgeEventResponse: _TypeAlias = AcknowledgeEventResponse  # noqa
 
 @_typing.final
 class AcknowledgeEventsRequest(_message.Message):
-    """Which alerts. One of the three must be set; both filters together must both match."""
+    """Which alerts to acknowledge. Set either `all`, or one or both of the filters; with both, an alert must match both."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -182,7 +183,7 @@ class AcknowledgeEventsRequest(_message.Message):
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     RECIPIENT_FIELD_NUMBER: _builtins.int
     all: _builtins.bool
-    """Every alert that waits."""
+    """All waiting alerts."""
     service_id: _builtins.str
     """Only alerts about this service."""
     recipient: _builtins.str
@@ -206,14 +207,16 @@ Global___AcknowledgeEventsRequest: _TypeAlias = AcknowledgeEventsRequest  # noqa
 
 @_typing.final
 class AcknowledgeEventsResponse(_message.Message):
-    """How many copies, and how many lost services, this call acknowledged."""
+    """What this call acknowledged."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
     LOST_SERVICES_FIELD_NUMBER: _builtins.int
     acknowledged: _builtins.int
+    """How many copies of alerts this call acknowledged."""
     lost_services: _builtins.int
+    """How many lost services this call acknowledged; only an operator's acknowledgement does that."""
     def __init__(
         self,
         *,
@@ -230,7 +233,7 @@ Global___AcknowledgeEventsResponse: _TypeAlias = AcknowledgeEventsResponse  # no
 
 @_typing.final
 class ListEventsRequest(_message.Message):
-    """One page of the log. Filters are combined; an empty filter matches all."""
+    """Which events to read, in pages. An event must match every filter that is set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -242,6 +245,7 @@ class ListEventsRequest(_message.Message):
     UNACKNOWLEDGED_FIELD_NUMBER: _builtins.int
     NEWEST_FIELD_NUMBER: _builtins.int
     after_sequence: _builtins.int
+    """Only events with a higher sequence."""
     limit: _builtins.int
     """At most this many events, 1 to 1000. 0: 100."""
     recipient: _builtins.str
@@ -249,7 +253,9 @@ class ListEventsRequest(_message.Message):
     unacknowledged: _builtins.bool
     """Only alerts whose recipient has not acknowledged them."""
     newest: _builtins.bool
-    """The newest events rather than the oldest; still answered oldest first. `after_sequence` still holds."""
+    """Read the newest events instead of the oldest. They are still returned oldest first, and `after_sequence` still
+    applies.
+    """
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -273,7 +279,7 @@ Global___ListEventsRequest: _TypeAlias = ListEventsRequest  # noqa: Y015
 
 @_typing.final
 class ListEventsResponse(_message.Message):
-    """The page, and what the log holds."""
+    """One page, and the range of the log."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -283,10 +289,11 @@ class ListEventsResponse(_message.Message):
     LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     OBSERVED_AT_FIELD_NUMBER: _builtins.int
     next_after_sequence: _builtins.int
-    """Where the next page starts; 0 if this was the last page."""
+    """The `after_sequence` of the next page; 0 if this was the last page."""
     first_sequence: _builtins.int
-    """The oldest and the newest sequence that are kept; 0 if the log is empty."""
+    """The oldest sequence that is kept; 0 if the log is empty."""
     last_sequence: _builtins.int
+    """The newest sequence of the log; 0 if the log is empty."""
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]: ...
     @_builtins.property

@@ -67,14 +67,15 @@ class EventServiceServicer:
     """
 
     def SubscribeEvents(self, request, context):
-        """Follows the log. Answers OUT_OF_RANGE if events after `after_sequence` are no longer kept.
+        """Follows the log, and sends each new event. Answers OUT_OF_RANGE if events after `after_sequence` are no longer
+        kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PublishEvent(self, request, context):
-        """Appends one event; the answer is sent once it is on disk.
+        """Appends one event; the answer is sent once the event is on disk.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,7 +89,7 @@ class EventServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AcknowledgeEvents(self, request, context):
-        """Acknowledges every alert that waits: all of them, those about a service, or those for a recipient. Idempotent.
+        """Acknowledges all waiting alerts, or those about a service or for a recipient. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,13 +34,15 @@ class EventServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EventServiceAsyncStub: ...
     SubscribeEvents: _grpc.UnaryStreamMultiCallable[_event_service_pb2.SubscribeEventsRequest, _event_service_pb2.SubscribeEventsResponse]
-    """Follows the log. Answers OUT_OF_RANGE if events after `after_sequence` are no longer kept."""
+    """Follows the log, and sends each new event. Answers OUT_OF_RANGE if events after `after_sequence` are no longer
+    kept.
+    """
     PublishEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.PublishEventRequest, _event_service_pb2.PublishEventResponse]
-    """Appends one event; the answer is sent once it is on disk."""
+    """Appends one event; the answer is sent once the event is on disk."""
     AcknowledgeEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.AcknowledgeEventRequest, _event_service_pb2.AcknowledgeEventResponse]
     """Acknowledges an alert, so that it is not sent again. Idempotent; NOT_FOUND for an alert that was never sent."""
     AcknowledgeEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.AcknowledgeEventsRequest, _event_service_pb2.AcknowledgeEventsResponse]
-    """Acknowledges every alert that waits: all of them, those about a service, or those for a recipient. Idempotent."""
+    """Acknowledges all waiting alerts, or those about a service or for a recipient. Idempotent."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]
     """Reads one page of the log, oldest first."""
 
@@ -50,13 +52,15 @@ class EventServiceAsyncStub(EventServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SubscribeEvents: _aio.UnaryStreamMultiCallable[_event_service_pb2.SubscribeEventsRequest, _event_service_pb2.SubscribeEventsResponse]  # type: ignore[assignment]
-    """Follows the log. Answers OUT_OF_RANGE if events after `after_sequence` are no longer kept."""
+    """Follows the log, and sends each new event. Answers OUT_OF_RANGE if events after `after_sequence` are no longer
+    kept.
+    """
     PublishEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.PublishEventRequest, _event_service_pb2.PublishEventResponse]  # type: ignore[assignment]
-    """Appends one event; the answer is sent once it is on disk."""
+    """Appends one event; the answer is sent once the event is on disk."""
     AcknowledgeEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.AcknowledgeEventRequest, _event_service_pb2.AcknowledgeEventResponse]  # type: ignore[assignment]
     """Acknowledges an alert, so that it is not sent again. Idempotent; NOT_FOUND for an alert that was never sent."""
     AcknowledgeEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.AcknowledgeEventsRequest, _event_service_pb2.AcknowledgeEventsResponse]  # type: ignore[assignment]
-    """Acknowledges every alert that waits: all of them, those about a service, or those for a recipient. Idempotent."""
+    """Acknowledges all waiting alerts, or those about a service or for a recipient. Idempotent."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]  # type: ignore[assignment]
     """Reads one page of the log, oldest first."""
 
@@ -69,7 +73,9 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.SubscribeEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_event_service_pb2.SubscribeEventsResponse], _abc.AsyncIterator[_event_service_pb2.SubscribeEventsResponse]]:
-        """Follows the log. Answers OUT_OF_RANGE if events after `after_sequence` are no longer kept."""
+        """Follows the log, and sends each new event. Answers OUT_OF_RANGE if events after `after_sequence` are no longer
+        kept.
+        """
 
     @_abc_1.abstractmethod
     def PublishEvent(
@@ -77,7 +83,7 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.PublishEventRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.PublishEventResponse, _abc.Awaitable[_event_service_pb2.PublishEventResponse]]:
-        """Appends one event; the answer is sent once it is on disk."""
+        """Appends one event; the answer is sent once the event is on disk."""
 
     @_abc_1.abstractmethod
     def AcknowledgeEvent(
@@ -93,7 +99,7 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.AcknowledgeEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.AcknowledgeEventsResponse, _abc.Awaitable[_event_service_pb2.AcknowledgeEventsResponse]]:
-        """Acknowledges every alert that waits: all of them, those about a service, or those for a recipient. Idempotent."""
+        """Acknowledges all waiting alerts, or those about a service or for a recipient. Idempotent."""
 
     @_abc_1.abstractmethod
     def ListEvents(

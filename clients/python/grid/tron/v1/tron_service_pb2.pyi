@@ -26,7 +26,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class GetStatsRequest(_message.Message):
-    """Nothing to say."""
+    """This request has no fields."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -43,7 +43,7 @@ Global___GetStatsRequest: _TypeAlias = GetStatsRequest  # noqa: Y015
 
 @_typing.final
 class GetStatsResponse(_message.Message):
-    """Counts now."""
+    """The current counts, and the state of TRON."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -68,30 +68,30 @@ class GetStatsResponse(_message.Message):
     down_services: _builtins.int
     suspect_services: _builtins.int
     alerts_issued: _builtins.int
-    """Since this TRON started."""
+    """The number of alerts that TRON has issued since its process started."""
     guard_active: _builtins.bool
-    """Whether the mass-failure guard holds judgement back."""
+    """Whether the mass-failure guard is active, which holds alerts and deregistrations."""
     watching: _builtins.bool
     """Whether TRON is receiving facts from the registry now."""
     stalled_services: _builtins.int
-    """Services whose activity counter does not change."""
+    """Services that send heartbeats but make no progress."""
     maintained_services: _builtins.int
-    """Services whose alerts an operator holds."""
+    """Services under maintenance."""
     damped_services: _builtins.int
-    """Services whose suspicions raise no alert because there were too many."""
+    """Services that are flapping, so that further suspicions raise no alert."""
     open_alerts: _builtins.int
-    """Alerts that nobody has acknowledged yet."""
+    """Copies of alerts that wait for an acknowledgement."""
     @_builtins.property
     def last_check(self) -> _timestamp_pb2.Timestamp:
-        """When the last frame of facts was judged; unset before the first."""
+        """When TRON last evaluated a frame of facts; unset before the first frame."""
 
     @_builtins.property
     def sinks(self) -> _containers.RepeatedCompositeFieldContainer[Global___SinkStats]:
-        """Where operators are notified, and the state of these sinks."""
+        """The sinks through which operators are notified."""
 
     @_builtins.property
     def observed_at(self) -> _timestamp_pb2.Timestamp:
-        """TRON's time; the age of `last_check` is the difference to this."""
+        """TRON's time; subtract `last_check` from it to compute the age of the last check."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ Global___GetStatsResponse: _TypeAlias = GetStatsResponse  # noqa: Y015
 
 @_typing.final
 class SinkStats(_message.Message):
-    """One operator sink."""
+    """The state of one operator sink."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -134,9 +134,13 @@ class SinkStats(_message.Message):
     LAST_ERROR_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     queued: _builtins.int
+    """Notices that wait to be delivered."""
     delivered: _builtins.int
+    """Notices that were delivered."""
     failed: _builtins.int
+    """Attempts that failed; they are repeated."""
     dropped: _builtins.int
+    """Notices that were dropped, or that the receiver refused."""
     last_error: _builtins.str
     def __init__(
         self,
@@ -158,7 +162,7 @@ Global___SinkStats: _TypeAlias = SinkStats  # noqa: Y015
 
 @_typing.final
 class ListAlertsRequest(_message.Message):
-    """Which alerts."""
+    """Which alerts to list."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -166,9 +170,11 @@ class ListAlertsRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     after_sequence: _builtins.int
+    """Only alerts with a higher sequence."""
     limit: _builtins.int
-    """1 to 1000. 0: 100."""
+    """The most alerts in the answer, 1 to 1000; 0 means 100."""
     service_id: _builtins.str
+    """Only alerts about this service. Empty: about all services."""
     def __init__(
         self,
         *,
@@ -186,14 +192,14 @@ Global___ListAlertsRequest: _TypeAlias = ListAlertsRequest  # noqa: Y015
 
 @_typing.final
 class ListAlertsResponse(_message.Message):
-    """One page."""
+    """One page of alerts."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ALERTS_FIELD_NUMBER: _builtins.int
     NEXT_AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
     next_after_sequence: _builtins.int
-    """Where the next page starts; 0 if this was the last page."""
+    """The `after_sequence` of the next page; 0 if this was the last page."""
     @_builtins.property
     def alerts(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]: ...
     def __init__(
@@ -212,12 +218,15 @@ Global___ListAlertsResponse: _TypeAlias = ListAlertsResponse  # noqa: Y015
 
 @_typing.final
 class GetPolicyRequest(_message.Message):
-    """Whose policy. Empty: the global one. A service that is not registered and has no override is SERVICE_NOT_FOUND."""
+    """The policy to read."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
+    """Empty: the policy for all services. A service that is not registered and has no thresholds of its own is answered
+    by SERVICE_NOT_FOUND.
+    """
     def __init__(
         self,
         *,
@@ -233,7 +242,7 @@ Global___GetPolicyRequest: _TypeAlias = GetPolicyRequest  # noqa: Y015
 
 @_typing.final
 class GetPolicyResponse(_message.Message):
-    """The policy in force, nothing unset."""
+    """The policy in force, in which every threshold is set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -263,7 +272,7 @@ class GetPolicyResponse(_message.Message):
     def policy(self) -> _policy_pb2.Policy: ...
     @_builtins.property
     def sources(self) -> _containers.ScalarMap[_builtins.str, _policy_pb2.PolicySource.ValueType]:
-        """Where each value comes from, by the name of its field."""
+        """The source of each threshold, by the name of its field."""
 
     def __init__(
         self,
@@ -281,7 +290,7 @@ Global___GetPolicyResponse: _TypeAlias = GetPolicyResponse  # noqa: Y015
 
 @_typing.final
 class SetPolicyRequest(_message.Message):
-    """What to change."""
+    """The thresholds to change."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -290,14 +299,20 @@ class SetPolicyRequest(_message.Message):
     UNSET_FIELD_NUMBER: _builtins.int
     ALLOW_UNKNOWN_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
-    """Empty: the global policy. A service that is not registered and has no override is SERVICE_NOT_FOUND."""
+    """Empty: the policy for all services. A service that is not registered and has no thresholds of its own is answered
+    by SERVICE_NOT_FOUND.
+    """
     allow_unknown: _builtins.bool
-    """Allow a service that is not registered (yet)."""
+    """Also accept a service_id that is not registered (yet)."""
     @_builtins.property
-    def policy(self) -> _policy_pb2.Policy: ...
+    def policy(self) -> _policy_pb2.Policy:
+        """The thresholds to set; the others keep their values."""
+
     @_builtins.property
     def unset(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of fields whose value, set earlier by this call, no longer counts: that of the layer below does."""
+        """Names of thresholds whose value, set earlier by SetPolicy, is removed; the value of the next lower source then
+        applies.
+        """
 
     def __init__(
         self,
@@ -317,7 +332,7 @@ Global___SetPolicyRequest: _TypeAlias = SetPolicyRequest  # noqa: Y015
 
 @_typing.final
 class SetPolicyResponse(_message.Message):
-    """The policy in force, nothing unset."""
+    """The policy in force after the change, in which every threshold is set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -347,7 +362,7 @@ class SetPolicyResponse(_message.Message):
     def policy(self) -> _policy_pb2.Policy: ...
     @_builtins.property
     def sources(self) -> _containers.ScalarMap[_builtins.str, _policy_pb2.PolicySource.ValueType]:
-        """Where each value comes from, by the name of its field."""
+        """The source of each threshold, by the name of its field."""
 
     def __init__(
         self,
@@ -365,7 +380,7 @@ Global___SetPolicyResponse: _TypeAlias = SetPolicyResponse  # noqa: Y015
 
 @_typing.final
 class ListPolicyOverridesRequest(_message.Message):
-    """All of them."""
+    """This request has no fields."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -382,7 +397,7 @@ Global___ListPolicyOverridesRequest: _TypeAlias = ListPolicyOverridesRequest  # 
 
 @_typing.final
 class ListPolicyOverridesResponse(_message.Message):
-    """Ordered by service_id."""
+    """The overrides, ordered by service_id."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -404,7 +419,7 @@ Global___ListPolicyOverridesResponse: _TypeAlias = ListPolicyOverridesResponse  
 
 @_typing.final
 class PolicyOverride(_message.Message):
-    """The overrides of one service."""
+    """The thresholds of one service that override the policy for all services."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -434,14 +449,14 @@ class PolicyOverride(_message.Message):
     WATCHED_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     watched: _builtins.bool
-    """Whether such a service is registered now."""
+    """Whether a service with this id is registered now."""
     @_builtins.property
     def policy(self) -> _policy_pb2.Policy:
-        """Only overridden thresholds are set."""
+        """Only the overridden thresholds are set."""
 
     @_builtins.property
     def sources(self) -> _containers.ScalarMap[_builtins.str, _policy_pb2.PolicySource.ValueType]:
-        """Where each of these comes from, by the name of its field."""
+        """The source of each of these thresholds, by the name of its field."""
 
     def __init__(
         self,
@@ -461,7 +476,7 @@ Global___PolicyOverride: _TypeAlias = PolicyOverride  # noqa: Y015
 
 @_typing.final
 class ListMaintenanceRequest(_message.Message):
-    """Nothing to say."""
+    """This request has no fields."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -478,7 +493,7 @@ Global___ListMaintenanceRequest: _TypeAlias = ListMaintenanceRequest  # noqa: Y0
 
 @_typing.final
 class ListMaintenanceResponse(_message.Message):
-    """Ordered by service_id."""
+    """The services under maintenance, ordered by service_id."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -500,7 +515,7 @@ Global___ListMaintenanceResponse: _TypeAlias = ListMaintenanceResponse  # noqa: 
 
 @_typing.final
 class SetMaintenanceRequest(_message.Message):
-    """The service whose alerts to hold, and for how long."""
+    """The service whose maintenance starts or ends."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -510,10 +525,11 @@ class SetMaintenanceRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     enabled: _builtins.bool
+    """True starts the maintenance, false ends it."""
     reason: _builtins.str
     @_builtins.property
     def duration(self) -> _duration_pb2.Duration:
-        """At most 7 days. Unset: until it is ended."""
+        """How long the maintenance lasts, at most 7 days. Unset: until another call ends it."""
 
     def __init__(
         self,
@@ -533,7 +549,7 @@ Global___SetMaintenanceRequest: _TypeAlias = SetMaintenanceRequest  # noqa: Y015
 
 @_typing.final
 class SetMaintenanceResponse(_message.Message):
-    """The current record."""
+    """The record of the service."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -576,7 +592,7 @@ Global___ExplainRequest: _TypeAlias = ExplainRequest  # noqa: Y015
 
 @_typing.final
 class ExplainResponse(_message.Message):
-    """The evidence, the open deadlines, and the rule that applied."""
+    """The verdict about a service, with the rule that applied, the open deadlines and the evidence."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -587,12 +603,12 @@ class ExplainResponse(_message.Message):
     EVIDENCE_FIELD_NUMBER: _builtins.int
     MARGIN_FIELD_NUMBER: _builtins.int
     verdict: _builtins.str
-    """One sentence."""
+    """The verdict and its reason, in one sentence."""
     rule: _builtins.str
-    """The rule that applied, as in the documentation."""
+    """The rule that applied: its name and a sentence with the thresholds in force."""
     margin: _builtins.str
-    """How much of its allowed silence the longest gap between two heartbeats used, and which timeout would suit, in one or
-    two sentences; empty if TRON does not watch the service.
+    """The safety margin: which share of the allowed silence the longest gap between two heartbeats used, and the timeout
+    that TRON suggests, in one or two sentences. Empty if TRON does not watch the service.
     """
     @_builtins.property
     def service(self) -> _service_pb2.Service: ...
@@ -602,7 +618,7 @@ class ExplainResponse(_message.Message):
 
     @_builtins.property
     def evidence(self) -> _struct_pb2.Struct:
-        """All other evidence."""
+        """The evidence, by name; see docs/failure-model.md."""
 
     def __init__(
         self,
@@ -624,16 +640,17 @@ Global___ExplainResponse: _TypeAlias = ExplainResponse  # noqa: Y015
 
 @_typing.final
 class Deadline(_message.Message):
-    """When something happens unless a heartbeat arrives."""
+    """A change of the service's liveness that happens at a certain time unless a heartbeat arrives."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     WHAT_FIELD_NUMBER: _builtins.int
     DUE_IN_FIELD_NUMBER: _builtins.int
     what: _builtins.str
+    """The change, for example "down"."""
     @_builtins.property
     def due_in(self) -> _duration_pb2.Duration:
-        """From now; negative if it has passed and is held back."""
+        """The time from now until the change; negative if the change is overdue because it is held back."""
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class TronServiceStub:
-    """Reads TRON's judgement, and sets its thresholds.
+    """Reads TRON's verdicts, and reads and sets its thresholds.
     """
 
     def __init__(self, channel):
@@ -78,25 +78,25 @@ class TronServiceStub:
 
 
 class TronServiceServicer:
-    """Reads TRON's judgement, and sets its thresholds.
+    """Reads TRON's verdicts, and reads and sets its thresholds.
     """
 
     def GetStats(self, request, context):
-        """Counts of the services by liveness, and whether TRON is watching.
+        """Returns the number of services by liveness, and whether TRON is watching.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListAlerts(self, request, context):
-        """Alerts that TRON issued, oldest first.
+        """Lists the alerts that TRON issued, oldest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetPolicy(self, request, context):
-        """The thresholds in force.
+        """Reads the thresholds in force, for all services or for one service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,28 +110,28 @@ class TronServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListPolicyOverrides(self, request, context):
-        """The services with overrides.
+        """Lists the services that have thresholds of their own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetMaintenance(self, request, context):
-        """Holds the alerts about a service, or ends that.
+        """Starts or ends the maintenance of a service, during which alerts about it are held.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListMaintenance(self, request, context):
-        """The services whose alerts are held.
+        """Lists the services under maintenance.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Explain(self, request, context):
-        """Why is this service in this state?
+        """Explains why a service has its current liveness, and what happens next.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -189,7 +189,7 @@ def add_TronServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TronService:
-    """Reads TRON's judgement, and sets its thresholds.
+    """Reads TRON's verdicts, and reads and sets its thresholds.
     """
 
     @staticmethod

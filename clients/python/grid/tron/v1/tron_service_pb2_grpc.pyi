@@ -27,53 +27,53 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TronServiceStub:
-    """Reads TRON's judgement, and sets its thresholds."""
+    """Reads TRON's verdicts, and reads and sets its thresholds."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TronServiceAsyncStub: ...
     GetStats: _grpc.UnaryUnaryMultiCallable[_tron_service_pb2.GetStatsRequest, _tron_service_pb2.GetStatsResponse]
-    """Counts of the services by liveness, and whether TRON is watching."""
+    """Returns the number of services by liveness, and whether TRON is watching."""
     ListAlerts: _grpc.UnaryUnaryMultiCallable[_tron_service_pb2.ListAlertsRequest, _tron_service_pb2.ListAlertsResponse]
-    """Alerts that TRON issued, oldest first."""
+    """Lists the alerts that TRON issued, oldest first."""
     GetPolicy: _grpc.UnaryUnaryMultiCallable[_tron_service_pb2.GetPolicyRequest, _tron_service_pb2.GetPolicyResponse]
-    """The thresholds in force."""
+    """Reads the thresholds in force, for all services or for one service."""
     SetPolicy: _grpc.UnaryUnaryMultiCallable[_tron_service_pb2.SetPolicyRequest, _tron_service_pb2.SetPolicyResponse]
     """Changes thresholds without a restart."""
     ListPolicyOverrides: _grpc.UnaryUnaryMultiCallable[_tron_service_pb2.ListPolicyOverridesRequest, _tron_service_pb2.ListPolicyOverridesResponse]
-    """The services with overrides."""
+    """Lists the services that have thresholds of their own."""
     SetMaintenance: _grpc.UnaryUnaryMultiCallable[_tron_service_pb2.SetMaintenanceRequest, _tron_service_pb2.SetMaintenanceResponse]
-    """Holds the alerts about a service, or ends that."""
+    """Starts or ends the maintenance of a service, during which alerts about it are held."""
     ListMaintenance: _grpc.UnaryUnaryMultiCallable[_tron_service_pb2.ListMaintenanceRequest, _tron_service_pb2.ListMaintenanceResponse]
-    """The services whose alerts are held."""
+    """Lists the services under maintenance."""
     Explain: _grpc.UnaryUnaryMultiCallable[_tron_service_pb2.ExplainRequest, _tron_service_pb2.ExplainResponse]
-    """Why is this service in this state?"""
+    """Explains why a service has its current liveness, and what happens next."""
 
 @_typing.type_check_only
 class TronServiceAsyncStub(TronServiceStub):
-    """Reads TRON's judgement, and sets its thresholds."""
+    """Reads TRON's verdicts, and reads and sets its thresholds."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetStats: _aio.UnaryUnaryMultiCallable[_tron_service_pb2.GetStatsRequest, _tron_service_pb2.GetStatsResponse]  # type: ignore[assignment]
-    """Counts of the services by liveness, and whether TRON is watching."""
+    """Returns the number of services by liveness, and whether TRON is watching."""
     ListAlerts: _aio.UnaryUnaryMultiCallable[_tron_service_pb2.ListAlertsRequest, _tron_service_pb2.ListAlertsResponse]  # type: ignore[assignment]
-    """Alerts that TRON issued, oldest first."""
+    """Lists the alerts that TRON issued, oldest first."""
     GetPolicy: _aio.UnaryUnaryMultiCallable[_tron_service_pb2.GetPolicyRequest, _tron_service_pb2.GetPolicyResponse]  # type: ignore[assignment]
-    """The thresholds in force."""
+    """Reads the thresholds in force, for all services or for one service."""
     SetPolicy: _aio.UnaryUnaryMultiCallable[_tron_service_pb2.SetPolicyRequest, _tron_service_pb2.SetPolicyResponse]  # type: ignore[assignment]
     """Changes thresholds without a restart."""
     ListPolicyOverrides: _aio.UnaryUnaryMultiCallable[_tron_service_pb2.ListPolicyOverridesRequest, _tron_service_pb2.ListPolicyOverridesResponse]  # type: ignore[assignment]
-    """The services with overrides."""
+    """Lists the services that have thresholds of their own."""
     SetMaintenance: _aio.UnaryUnaryMultiCallable[_tron_service_pb2.SetMaintenanceRequest, _tron_service_pb2.SetMaintenanceResponse]  # type: ignore[assignment]
-    """Holds the alerts about a service, or ends that."""
+    """Starts or ends the maintenance of a service, during which alerts about it are held."""
     ListMaintenance: _aio.UnaryUnaryMultiCallable[_tron_service_pb2.ListMaintenanceRequest, _tron_service_pb2.ListMaintenanceResponse]  # type: ignore[assignment]
-    """The services whose alerts are held."""
+    """Lists the services under maintenance."""
     Explain: _aio.UnaryUnaryMultiCallable[_tron_service_pb2.ExplainRequest, _tron_service_pb2.ExplainResponse]  # type: ignore[assignment]
-    """Why is this service in this state?"""
+    """Explains why a service has its current liveness, and what happens next."""
 
 class TronServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Reads TRON's judgement, and sets its thresholds."""
+    """Reads TRON's verdicts, and reads and sets its thresholds."""
 
     @_abc_1.abstractmethod
     def GetStats(
@@ -81,7 +81,7 @@ class TronServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tron_service_pb2.GetStatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tron_service_pb2.GetStatsResponse, _abc.Awaitable[_tron_service_pb2.GetStatsResponse]]:
-        """Counts of the services by liveness, and whether TRON is watching."""
+        """Returns the number of services by liveness, and whether TRON is watching."""
 
     @_abc_1.abstractmethod
     def ListAlerts(
@@ -89,7 +89,7 @@ class TronServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tron_service_pb2.ListAlertsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tron_service_pb2.ListAlertsResponse, _abc.Awaitable[_tron_service_pb2.ListAlertsResponse]]:
-        """Alerts that TRON issued, oldest first."""
+        """Lists the alerts that TRON issued, oldest first."""
 
     @_abc_1.abstractmethod
     def GetPolicy(
@@ -97,7 +97,7 @@ class TronServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tron_service_pb2.GetPolicyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tron_service_pb2.GetPolicyResponse, _abc.Awaitable[_tron_service_pb2.GetPolicyResponse]]:
-        """The thresholds in force."""
+        """Reads the thresholds in force, for all services or for one service."""
 
     @_abc_1.abstractmethod
     def SetPolicy(
@@ -113,7 +113,7 @@ class TronServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tron_service_pb2.ListPolicyOverridesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tron_service_pb2.ListPolicyOverridesResponse, _abc.Awaitable[_tron_service_pb2.ListPolicyOverridesResponse]]:
-        """The services with overrides."""
+        """Lists the services that have thresholds of their own."""
 
     @_abc_1.abstractmethod
     def SetMaintenance(
@@ -121,7 +121,7 @@ class TronServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tron_service_pb2.SetMaintenanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tron_service_pb2.SetMaintenanceResponse, _abc.Awaitable[_tron_service_pb2.SetMaintenanceResponse]]:
-        """Holds the alerts about a service, or ends that."""
+        """Starts or ends the maintenance of a service, during which alerts about it are held."""
 
     @_abc_1.abstractmethod
     def ListMaintenance(
@@ -129,7 +129,7 @@ class TronServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tron_service_pb2.ListMaintenanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tron_service_pb2.ListMaintenanceResponse, _abc.Awaitable[_tron_service_pb2.ListMaintenanceResponse]]:
-        """The services whose alerts are held."""
+        """Lists the services under maintenance."""
 
     @_abc_1.abstractmethod
     def Explain(
@@ -137,6 +137,6 @@ class TronServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tron_service_pb2.ExplainRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tron_service_pb2.ExplainResponse, _abc.Awaitable[_tron_service_pb2.ExplainResponse]]:
-        """Why is this service in this state?"""
+        """Explains why a service has its current liveness, and what happens next."""
 
 def add_TronServiceServicer_to_server(servicer: TronServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
