@@ -235,7 +235,7 @@ class Detector:
         return decided
 
     def refused(self, transition: Transition) -> None:
-        """Revert a transition that the registry refused. Newer facts are on their way."""
+        """Revert a transition that the registry refused: restore the service's state before the transition."""
         lease = self._leases.get(transition.service_id)
         if lease is None or lease.facts.incarnation != transition.incarnation:
             return

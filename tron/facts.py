@@ -1,4 +1,4 @@
-"""The detector's record of a service, its transitions, and their meaning. Pure values."""
+"""The values of the detector: its record of a service, the transitions of the service, and their consequences. Pure."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Meaning:
 
     @property
     def needs_action(self) -> bool:
-        """Whether operators receive the alert if no parent can."""
+        """Whether operators receive the alert if the service has no parent to notify."""
         return self.event_type is not None and self.event_type.severity is Severity.CRITICAL
 
 

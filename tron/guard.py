@@ -39,7 +39,7 @@ class Fleet(Protocol):
 
     @property
     def living(self) -> Living:
-        """The ALIVE services and their units, counted."""
+        """The counts of ALIVE services and of the units that they belong to."""
         ...
 
     def unit_of(self, service_id: str) -> str:

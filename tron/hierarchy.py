@@ -42,7 +42,7 @@ class Hierarchy:
 
     @property
     def living(self) -> Living:
-        """The ALIVE services and their units, counted."""
+        """The counts of ALIVE services and of the units that they belong to."""
         return self._detector.living
 
     def unit_of(self, service_id: str) -> str:

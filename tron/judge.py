@@ -189,7 +189,7 @@ class Judge:
         yield orders
 
     def refused(self, ruling: Ruling) -> None:
-        """Revert a verdict that the registry refused. Newer facts are on their way."""
+        """Revert a verdict that the registry refused, and decide nothing about its service until newer facts arrive."""
         self._take_back(ruling.transition)
         self.detector.await_facts(ruling.transition.service_id, ruling.transition.incarnation)
         before = ruling.transition.facts

@@ -1,4 +1,4 @@
-"""The metrics of TRON: their names, and the value that each reads."""
+"""The metrics of TRON: the name, the help text and the source of each value."""
 
 from __future__ import annotations
 

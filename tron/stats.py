@@ -48,5 +48,5 @@ class Stats:
         self.verdicts[key] = self.verdicts.get(key, 0) + 1
 
     def held(self, reason: str) -> None:
-        """Count an alert that is held, by one of the reasons in `messages`."""
+        """Count an alert that is held. `reason`: one of the texts of `messages` that `HELD` lists."""
         self.alerts_held[(HELD[reason],)] += 1

@@ -70,6 +70,6 @@ def holds_death(facts: Facts, recipient: str, guard: Guard) -> bool:
 
 
 def holds_escalation(service_id: str, facts: Facts | None, guard: Guard) -> bool:
-    """Return whether alerts about a service do not escalate now. `facts`: None if the service is no longer
+    """Return whether the escalation of alerts about a service is held now. `facts`: None if the service is no longer
     registered."""
     return guard.covers(service_id) or (facts is not None and facts.maintained)

@@ -49,5 +49,5 @@ class Tally:
 
     @property
     def maintained(self) -> int:
-        """The number of services whose alerts an operator holds."""
+        """The number of services under maintenance."""
         return sum(count for (_, _, maintained), count in self._counts.items() if maintained)

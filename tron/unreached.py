@@ -43,8 +43,8 @@ class Unreached:
         self._waiting.pop(alert_id, None)
 
     def due(self, now: float, reaches: Callable[[str], bool]) -> list[Event]:
-        """Return the alerts that have reached no recipient for too long, each once. `reaches`: whether a recipient has
-        a stream."""
+        """Return the alerts that have reached no recipient for `UNDELIVERED_AFTER` seconds, each only once. `reaches`
+        returns whether a recipient has an open stream."""
         found: list[Event] = []
         while self._due and self._due[0][0] <= now:
             _, alert_id = heappop(self._due)

@@ -25,12 +25,12 @@ class TronHealth:
             self.changes.step()
 
     def drain(self) -> None:
-        """Report NOT_SERVING, and end all watches."""
+        """Answer NOT_SERVING from now on, and end all open health watches."""
         self.draining = True
         self.changes.wake()
 
     def seen_by(self, context: Context) -> StatusOf:
-        """Return the health of TRON, which every caller may know."""
+        """Return the function that answers health checks. It is the same for every caller."""
         return self._status
 
     def _status(self, name: str) -> int | None:

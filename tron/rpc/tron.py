@@ -57,7 +57,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
     async def GetStats(
         self, request: tron_service_pb2.GetStatsRequest, context: Context
     ) -> tron_service_pb2.GetStatsResponse:
-        """Return the number of services in each state of liveness."""
+        """Return the number of services in each state, and the state of TRON and its sinks."""
         judge, stats = self._monitor.judge, self._monitor.stats
         tally, counts = judge.detector.tally, judge.detector.counts()
         response = tron_service_pb2.GetStatsResponse(
@@ -93,7 +93,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
     async def ListAlerts(
         self, request: tron_service_pb2.ListAlertsRequest, context: Context
     ) -> tron_service_pb2.ListAlertsResponse:
-        """Return one page of the alerts in the registry's event log."""
+        """Return one page of TRON's alerts, read from the registry's event log."""
         if request.limit > MAX_LIMIT:
             raise InvalidRequest.of(FieldError("limit", messages.limit_too_large(request.limit, MAX_LIMIT)))
         check_may(Role.OBSERVER, request.service_id)
@@ -154,8 +154,8 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
     async def SetMaintenance(
         self, request: tron_service_pb2.SetMaintenanceRequest, context: Context
     ) -> tron_service_pb2.SetMaintenanceResponse:
-        """Start or end the maintenance of a service, which holds alerts about it; the registry stores the maintenance
-        by service_id."""
+        """Start or end the maintenance of a service, during which alerts about it are held. The registry stores the
+        maintenance by service_id."""
         check_may(Role.OPERATOR, request.service_id)
         record = registry_service_pb2.RecordMaintenanceRequest(
             service_id=request.service_id, enabled=request.enabled, reason=request.reason
