@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ SOURCE = Path(__file__).parent / "driver"
 PROGRAM = Path(__file__).parent / "results" / "driver"
 """Where it is built: a folder that is not committed."""
 
-FIRST = ("nice", "-n", "-5")
-"""Without the right to raise the priority, `nice` says so, and the driver runs like the servers."""
+AHEAD = ("nice", "-n", "-5")
+"""Starts the driver with a higher priority than the servers. Its agents represent other machines: on a busy machine
+they would send their heartbeats late, and the servers would be right to report that. Without the right to raise the
+priority, `nice` says so, and the driver runs like the servers."""
 
 _END_SECONDS = 20.0
 
@@ -51,15 +53,12 @@ def is_built() -> bool:
 class Driver:
     """One running driver. Use it in a `with` block: it ends with it, without goodbye."""
 
-    def __init__(self, address: str, *, first: bool = False, **flags: int | str) -> None:
-        """Start it against a registry; `flags` as of `driver -help`, with _ for -.
-
-        `first`: give it a higher priority than the servers, which needs root. Its agents stand for other machines: on a
-        busy machine they would send their heartbeats late, and the servers would be right to say so.
-        """
+    def __init__(self, address: str, prefix: Sequence[str] = (), /, **flags: int | str) -> None:
+        """Start it against a registry; `flags` as of `driver -help`, with _ for -. `prefix`: a command that starts it,
+        such as AHEAD."""
         named = [f"-{name.replace('_', '-')}={value}" for name, value in flags.items()]
         self._process = subprocess.Popen(
-            [*(FIRST if first else ()), build(), f"-address={address}", *named],
+            [*prefix, build(), f"-address={address}", *named],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

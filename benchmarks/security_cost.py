@@ -28,7 +28,7 @@ from grid.registry.v1 import registry_service_pb2_grpc
 from tron_client import RegistryClient
 from tron_client.endpoint import Endpoint
 
-from benchmarks._driver import Driver, is_built
+from benchmarks._driver import AHEAD, Driver, is_built
 from benchmarks._report import arguments, conclude, table
 from benchmarks._secured import MUTUAL, PLAINTEXT, TLS, Way, secured
 from benchmarks._servers import Servers, memory, on_processor
@@ -73,7 +73,7 @@ def sparse_and_storm(name: str, agents: int, seconds: float, ramp: float, *, sto
             "ramp": f"{ramp:g}s",
             "interval": f"{INTERVAL:g}s",
         }
-        with Driver(servers.address, first=True, **flags, **way.flags()) as driver:
+        with Driver(servers.address, AHEAD, **flags, **way.flags()) as driver:
             attaching = time.monotonic()
             if not driver.wait(lambda: driver.heard("attached"), WITHIN, "all to attach"):
                 raise RuntimeError(f"{name}: not all attached: {driver.ask('totals')}")
