@@ -40,10 +40,14 @@ _OPTIONS: Options = (
     # A registry that restarted must be found again quickly: a broken stream is judged after 2 s.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
-    ("grpc.min_reconnect_backoff_ms", 5_000),  # this is the connect timeout
     ("grpc.max_receive_message_length", 64 << 20),  # a page of 10,000 records
 )
 
+_CONNECT_TIMEOUT: Options = (("grpc.min_reconnect_backoff_ms", 5_000),)  # despite its name, this is the connect timeout
+
+_TLS_CONNECT_TIMEOUT: Options = (("grpc.min_reconnect_backoff_ms", 20_000),)
+"""With TLS, the timeout includes the handshake. When a registry restarts under 10,000 agents, their handshakes take it
+more than 10 s; an agent that gave up earlier would make it begin again."""
 
 _OF_AGENTS: Options = (
     # At most 64 kB are on their way down: if they take long to be read, the answers to keepalive and to heartbeats wait
@@ -242,4 +246,10 @@ def _target(address: Address | str, more: Options = ()) -> tuple[Address, Option
     where = parse_address(address, "address") if isinstance(address, str) else address
     # grpc shares a connection among channels whose options are all the same; a connection that a forked child finds is
     # its parent's. These options mean nothing else to it.
-    return where, (*_OPTIONS, *direct_options(where), ("tron.forks", forks.depth()), *_verified_name(where), *more)
+    forked = ("tron.forks", forks.depth())
+    timeout = _TLS_CONNECT_TIMEOUT if _uses_tls(where) else _CONNECT_TIMEOUT
+    return where, (*_OPTIONS, *timeout, *direct_options(where), forked, *_verified_name(where), *more)
+
+
+def _uses_tls(address: Address) -> bool:
+    return address.own_credentials or files_for(address, os.environ) is not None
