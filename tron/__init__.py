@@ -4,7 +4,8 @@ The core makes the decisions and does no I/O. Read in this order.
 
 - `policy`, `policy_layers`                       the thresholds, and the source of each.
 - `facts`                                         the detector's record of a service, and its transitions.
-- `detector`, `living`, `tally`, `hold`           the state machine; counts; how long stalls hold verdicts.
+- `detector`, `living`, `tally`                   the state machine, and its counts.
+- `hold`, `returns`                               what holds verdicts: stalls of the registry, services that return.
 - `pending`                                       transitions that wait for their ruling.
 - `suppression`, `guard`, `damping`               whether an alert is sent now.
 - `audience`, `hierarchy`, `lineage`, `grouping`  the recipients: parent, ancestors, orphans; the subtree.

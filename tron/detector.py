@@ -25,6 +25,7 @@ Deregistration waits while it is held (a mass failure, maintenance), and no serv
 All times are attentive seconds from the frames of the registry: the detector owns no clock. Evidence from before the
 registry stopped receiving heartbeats (its start, or a stall) is ignored for the reattach window: silence that nobody
 could have noticed means nothing. The window lasts longer for services without a new stream while others open theirs.
+While many do so at the same time, the silence of services that are connected again is no evidence either.
 """
 
 from __future__ import annotations
@@ -39,15 +40,11 @@ from tron.facts import NEVER, Kind, Lease, Transition
 from tron.hold import LONGEST, Hold
 from tron.living import Living, unit_of
 from tron.policy import Policies, Policy
+from tron.returns import RETURNING, Returns
 from tron.tally import Tally
 
 SPARE_DEADLINES = 1000
 """Outdated deadlines are removed when there are more deadlines than this number plus four for each service."""
-
-RETURNING = 1.0
-"""Attentive seconds for which the reattach window continues after a service opened its first stream within it, at
-most `hold.LONGEST` in all: a slow machine may need longer than one window to accept thousands of streams, and the
-agents that wait for their turn are alive."""
 
 
 class Detector:
@@ -61,8 +58,7 @@ class Detector:
         self._deadlines: list[tuple[float, str, int]] = []
         self._deregistration_held = False
         self._hold = Hold()
-        self._returned_at = 0.0
-        """The attentive second at which a service last opened its first stream since `hearing_since`."""
+        self._returns = Returns()
         self.defers = False
         """Whether the registry accepts report deadlines."""
         self.tally = Tally()
@@ -110,7 +106,7 @@ class Detector:
             missed_beats=facts.missed_beats,
         )
         if before is not None and self._attached_before(before.facts) and not self._attached_before(facts):
-            self._returned_at = max(self._returned_at, facts.attached_at or 0.0)
+            self._returns.add(facts.attached_at or 0.0)
         if before is not None and before.facts.incarnation == facts.incarnation:
             lease.confirmed = before.confirmed and not facts.connected
         self._leases[facts.service_id] = lease
@@ -283,10 +279,19 @@ class Detector:
         return found
 
     def held_until(self, lease: Lease) -> float:
-        """Return the attentive second until which there is no verdict about a service, because its last evidence is
-        from before the start or the last stall of the registry; 0 if the evidence is newer."""
-        evidence = lease.heard_at if not lease.disconnected else (lease.facts.attached_at or 0.0)
-        return self._held(evidence, self._policies.of(lease.facts.service_id), returning=lease.disconnected)
+        """Return the attentive second until which there is no verdict about a service: its last evidence is from before
+        the start or the last stall of the registry, or it is silent while many others open streams again. Return 0 if
+        there may be a verdict now."""
+        policy = self._policies.of(lease.facts.service_id)
+        if lease.disconnected:
+            return self._held(lease.facts.attached_at or 0.0, policy, returning=True)
+        return max(self._held(lease.heard_at, policy, returning=False), self.crowded_until())
+
+    def crowded_until(self) -> float:
+        """Return the attentive second until which silence is no evidence, because many services open streams again
+        after a restart or a stall of the registry; 0 if it is evidence now."""
+        until = min(self._returns.crowded_until, self.hearing_since + LONGEST)
+        return until if until > self.now else 0.0
 
     def break_held_until(self, lease: Lease) -> float:
         """Return the attentive second until which a break of the open stream causes no suspicion; 0 if it does now."""
@@ -294,7 +299,7 @@ class Detector:
 
     def window_ends(self, policy: Policy) -> float:
         """Return the attentive second at which the reattach window ends for services without a new stream."""
-        returning_until = min(self._returned_at + RETURNING, self.hearing_since + LONGEST)
+        returning_until = min(self._returns.last + RETURNING, self.hearing_since + LONGEST)
         return max(self.hearing_since + policy.reattach_window, returning_until)
 
     def busy_until(self, lease: Lease) -> float:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from registry_server.core.record import Record
 from tests.simulation.network import SENT_AGAIN, UP
-from tron.detector import RETURNING
 from tron.hold import LONGEST
 from tron.policy import Policy
+from tron.returns import RETURNING
 
 if TYPE_CHECKING:
     from tests.simulation.sim_agent import SimAgent

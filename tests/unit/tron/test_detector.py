@@ -11,10 +11,11 @@ from grid_model.liveness import Liveness, LivenessCause
 from grid_model.observation import Facts
 
 from tests.unit.tron.builders import HELD, POLICY, WINDOW, make_detector, make_facts, story, walk
-from tron.detector import RETURNING, Detector
+from tron.detector import Detector
 from tron.facts import Kind, Transition
 from tron.hold import LONGEST
 from tron.policy import Policies, Policy
+from tron.returns import CROWD, RETURNING
 
 MISS, SUSPECT, STALL, DOWN, DEREGISTER, RECOVER, RESTORE = Kind
 
@@ -220,6 +221,59 @@ def test_one_service_that_reconnects_again_and_again_does_not_prolong_the_window
         detector.observe(back)
         decided += walk(detector, second + 0.9, begin=float(second))
     assert story([(at, each) for at, each in decided if each.service_id == "a"])[0] == (WINDOW, SUSPECT)
+
+
+CONNECTED = make_facts(attached_at=0.5, heard_at=0.5)
+"""A service that is back already, and silent since; it would miss a heartbeat at 1.75."""
+
+OFTEN = 0.9 * RETURNING / CROWD
+"""Seconds between two returns of a crowd."""
+
+
+def of_a(decided: list[tuple[float, Transition]]) -> list[tuple[float, Kind]]:
+    return story([(at, each) for at, each in decided if each.service_id == "a"])
+
+
+def test_silence_is_no_evidence_while_a_crowd_returns() -> None:
+    detector = make_detector(CONNECTED)
+    assert of_a(returning(detector, 5.0, every=OFTEN)) == []
+    assert detector.crowded_until() == pytest.approx(5.0 + RETURNING, abs=OFTEN)
+    decided = walk(detector, 8.0, begin=5.0)
+    ((at, transition), *_) = [(at, each) for at, each in decided if each.service_id == "a"]
+    assert at == pytest.approx(5.0 + RETURNING, abs=0.11)
+    assert (transition.kind, transition.due) == (MISS, 1.75)
+    assert detector.crowded_until() == 0.0
+
+
+def test_a_service_that_is_heard_again_within_the_crowd_misses_nothing() -> None:
+    detector = make_detector(CONNECTED)
+    returning(detector, 3.0, every=OFTEN)
+    detector.record_beat(1, 11, 3.0)
+    assert of_a(walk(detector, 3.0 + RETURNING + 0.2, begin=3.0)) == []
+
+
+def test_a_suspect_is_not_declared_down_while_a_crowd_returns() -> None:
+    suspect = replace(CONNECTED, judged=Liveness.SUSPECT, cause=LivenessCause.SILENT, judged_at=1.75, missed_beats=1)
+    detector = make_detector(suspect)
+    assert of_a(returning(detector, 4.0, every=OFTEN)) == []
+    assert of_a(walk(detector, 5.2, begin=4.0))[0][1] is DOWN
+
+
+def test_a_broken_stream_is_evidence_while_a_crowd_returns() -> None:
+    detector = make_detector(CONNECTED)
+    returning(detector, 3.0, every=OFTEN)
+    detector.observe(replace(CONNECTED, connected=False, detached_at=3.0, observation=12))
+    assert of_a(walk(detector, 3.1, begin=3.0)) == [(3.0, SUSPECT)]
+
+
+def test_a_few_services_that_return_delay_no_verdict() -> None:
+    decided = returning(make_detector(CONNECTED), 3.0, every=1.5 * RETURNING / CROWD)
+    assert of_a(decided)[0][0] == pytest.approx(1.75, abs=0.11)
+
+
+def test_a_crowd_that_never_ends_delays_verdicts_by_at_most_a_minute() -> None:
+    decided = returning(make_detector(CONNECTED), LONGEST + 2, every=OFTEN)
+    assert of_a(decided)[0][0] == pytest.approx(LONGEST, abs=0.11)
 
 
 @pytest.mark.parametrize("streamed", [True, False])

@@ -1,0 +1,35 @@
+"""Counts the services that open streams again after a restart or a stall of the registry.
+
+While thousands do so at the same time, the heartbeats of services that are connected already wait behind the handshakes
+of the others. So the silence of a service is no evidence while many services return.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+RETURNING = 1.0
+"""Attentive seconds for which the reattach window continues after a service opened its first stream within it, at most
+`hold.LONGEST` in all: a slow machine may need longer than one window to accept thousands of streams, and the agents
+that wait for their turn are alive."""
+
+CROWD = 100
+"""If this many services return within RETURNING seconds, silence is no evidence."""
+
+
+class Returns:
+    """The times of the newest returns, in attentive seconds."""
+
+    def __init__(self) -> None:
+        self._newest: deque[float] = deque(maxlen=CROWD)
+        self.last = 0.0
+        """When a service last returned; 0 if none has returned."""
+        self.crowded_until = 0.0
+        """Until when silence is no evidence; 0 before CROWD services have returned together."""
+
+    def add(self, at: float) -> None:
+        """Record that a service opened its first stream since the registry's start or last stall."""
+        self.last = max(self.last, at)
+        self._newest.append(at)
+        if len(self._newest) == CROWD and self.last - self._newest[0] <= RETURNING:
+            self.crowded_until = self.last + RETURNING
