@@ -403,6 +403,24 @@ async def test_a_handler_with_its_own_end_is_asked_to_drain_before_and_is_then_e
     assert not len(calls)
 
 
+@pytest.mark.parametrize("minutes", [(9, 2, 5), (2, 5, 9), (None, 5, 2), (5, None, None)])
+async def test_each_stream_ends_with_its_own_credential_whichever_was_opened_first(
+    minutes: tuple[int | None, ...],
+) -> None:
+    now, ended = [START], dict[int, int]()
+    calls = OpenCalls(lambda: now[0], lambda: 0.5)
+    with ExitStack() as opened:
+        for each in minutes:
+            ends_at = None if each is None else START + timedelta(minutes=each)
+            call = opened.enter_context(calls.opened(Principal("a", ends_at=ends_at), None, ""))
+            call.end = lambda _, each=each: ended.setdefault(each, int((now[0] - START).total_seconds()))  # type: ignore[misc, assignment]
+            calls.check_time()
+        for second in range(601):
+            now[0] = START + timedelta(seconds=second)
+            calls.check_time()
+    assert ended == {each: each * 60 for each in minutes if each is not None}
+
+
 @pytest.mark.parametrize("credential_minutes", [None, 300])
 async def test_a_stream_that_is_too_old_is_asked_to_drain_and_then_ended(credential_minutes: int | None) -> None:
     now, said = [START], list[str]()
