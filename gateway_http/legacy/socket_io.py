@@ -4,13 +4,14 @@ event."""
 from __future__ import annotations
 
 import logging
+import traceback
 from datetime import UTC, datetime
 from typing import Any
 
 import socketio
 from socketio.packet import CONNECT, DISCONNECT, EVENT, Packet
 
-from gateway_http.http.asgi import App, Receive, Scope, Send, replay, send_bytes
+from gateway_http.http.asgi import App, Message, Receive, Scope, Send, replay, send_bytes
 from gateway_http.legacy.broadcasts import local_iso
 from gateway_http.legacy.event_buffer import EventBuffer
 from gateway_http.legacy.rows import to_json
@@ -27,15 +28,54 @@ MOST_PACKET = 64 << 10
 
 LIVE = "live"
 
+INVALID_DATA = 1007
+"""The code with which a WebSocket is closed whose client sent data that cannot be read (RFC 6455, section 7.4.1)."""
+
+LIBRARIES = ("engineio.", "socketio.")
+
 CLIENT_EVENTS = ("ping", "request_history")
 """The events that Socket.IO clients may send."""
 
 
 def _is_not_about_a_request(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None and not _raised_by_library(error):
+        return True
     return record.getMessage() not in _ABOUT_REQUESTS
 
 
-_ABOUT_REQUESTS = ("post request handler error", "Invalid UTF-8 sequence received from client.")
+async def _answered(app: App, scope: Scope, receive: Receive, send: Send) -> None:
+    """Handle one request with the library. If the library raises an error about what the client sent, such as binary
+    data that is not base64 or a packet after the last one, answer with status 400, or close the WebSocket."""
+    sent: list[str] = []
+
+    async def noted(message: Message) -> None:
+        sent.append(message["type"])
+        await send(message)
+
+    try:
+        await app(scope, receive, noted)
+    except Exception as error:
+        if not _raised_by_library(error):
+            raise
+        if scope["type"] == "websocket" and "websocket.close" not in sent:
+            await send({"type": "websocket.close", "code": INVALID_DATA})
+        elif scope["type"] == "http" and not sent:
+            await send_bytes(send, to_json({"error": "the request is not valid Socket.IO"}), status=400)
+
+
+def _raised_by_library(error: BaseException) -> bool:
+    """Return whether code of the library, and not of this module in a call from the library, raised the error."""
+    names = [str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    ours_or_theirs = [name for name in names if name == __name__ or name.startswith(LIBRARIES)]
+    return ours_or_theirs[-1].startswith(LIBRARIES)
+
+
+_ABOUT_REQUESTS = (
+    "post request handler error",
+    "message async handler error",
+    "Invalid UTF-8 sequence received from client.",
+)
 
 
 class CheckedPacket(Packet):  # type: ignore[misc]
@@ -118,7 +158,7 @@ class SocketIoClients:
             return
         first = await receive()
         if first["type"] not in ("http.disconnect", "websocket.disconnect"):  # the library expects a client that stays
-            await self._app(scope, replay([first], receive), send)
+            await _answered(self._app, scope, replay([first], receive), send)
 
     async def _disconnect_if_slow(self, sid: str) -> None:
         session = self._sio.eio.sockets.get(self._sio.manager.eio_sid_from_sid(sid, "/"))
