@@ -1,6 +1,6 @@
 """The `tron` command, which runs the system, inspects it, and changes its state. Read in this order:
 
-- `app`                                           the list of commands.
+- `app`, `help_pages`                             the list of commands, and their pages of `--help`.
 - `output`, `messages`, `streams`                 the output of commands, their sentences, and their standard streams.
 - `connection`                                    the connection to the registry, and the errors if it fails.
 - `tls_options`                                   the options for TLS and profiles, for all commands that connect.

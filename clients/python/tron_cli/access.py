@@ -19,6 +19,7 @@ from grid_hosting.start import absolute, reason
 from grid_hosting.whole_file import write_whole
 from tron_cli import messages
 from tron_cli.connection import JsonOption, RegistryOption, registry_errors
+from tron_cli.help_pages import CommandLine
 from tron_cli.output import clock_time, fail, out, print_json
 from tron_cli.tls_options import connects
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
     from tron_client.access import AccessClient, PrincipalInfo, TokenInfo
 
-tokens = typer.Typer(no_args_is_help=True, help="Create, list and revoke the tokens by which clients authenticate.")
-grants = typer.Typer(no_args_is_help=True, help="List, add and remove the rights of principals.")
+tokens = CommandLine(no_args_is_help=True, help="Create, list and revoke the tokens by which clients authenticate.")
+grants = CommandLine(no_args_is_help=True, help="List, add and remove the rights of principals.")
 
 _DAYS = {"min": 1 / 1440, "h": 1 / 24, "d": 1.0, "y": 365.0}
 _LIFETIME = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(min|h|d|y)")

@@ -12,6 +12,7 @@ from tron_client.address import DEFAULT_REGISTRY
 
 from tron_cli import messages
 from tron_cli.connection import JsonOption, RegistryOption, registry_at
+from tron_cli.help_pages import CommandLine
 from tron_cli.output import clock_time, one_line, out, print_json, severity_markup
 from tron_cli.tls_options import connects
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from tron_client.models import Event
 
-app = typer.Typer(invoke_without_command=True, no_args_is_help=False)
+app = CommandLine(invoke_without_command=True, no_args_is_help=False)
 
 
 @app.callback()
@@ -34,11 +35,18 @@ def alerts(
     ] = False,
     recipient: Annotated[str, typer.Option(metavar="ID", help="Show only alerts for this recipient.")] = "",
     service: Annotated[str, typer.Option(metavar="ID", help="Show only events about this service.")] = "",
-    unacknowledged: Annotated[bool, typer.Option(help="Show only alerts that are not acknowledged.")] = False,
+    unacknowledged: Annotated[
+        bool, typer.Option(help="Show only alerts that are not acknowledged.", show_default=False)
+    ] = False,
     limit: Annotated[
-        int, typer.Option("--limit", "-n", min=1, max=1000, help="Show at most this many events; the newest ones.")
+        int,
+        typer.Option(
+            "--limit", "-n", metavar="N", min=1, max=1000, help="Show at most this many events; the newest ones."
+        ),
     ] = 20,
-    count: Annotated[int, typer.Option(min=0, help="With --follow: exit after this many events; 0: never.")] = 0,
+    count: Annotated[
+        int, typer.Option(metavar="N", min=0, help="With --follow: exit after this many events; 0: never.")
+    ] = 0,
 ) -> None:
     """List recent alerts and other events, oldest first."""
     if context.invoked_subcommand is not None:

@@ -27,16 +27,17 @@ from tron_cli import (
     wrapping,
 )
 from tron_cli.connection import JsonOption
+from tron_cli.help_pages import WIDEST_PAGE, CommandLine
 from tron_cli.output import out, print_json
 
 _HELP = "TRON: a registry and failure detector for fleets of agents."
 
-app = typer.Typer(
+app = CommandLine(
     help=_HELP,
     no_args_is_help=True,
     # A traceback is for a bug of ours: plain, and without the values of all locals.
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST_PAGE},
 )
 
 RUN, ASK, CHANGE, SECURE = "Run the system", "Inspect", "Manage agents and policy", "Secure the system"

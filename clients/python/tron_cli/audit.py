@@ -28,7 +28,9 @@ KINDS = ("act", "refusal", "dropped")
 def audit(
     registry: RegistryOption = DEFAULT_REGISTRY,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new records too, until Ctrl-C.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many of the newest records to print.")] = 50,
+    limit: Annotated[
+        int, typer.Option(metavar="N", min=1, max=1000, help="How many of the newest records to print.")
+    ] = 50,
     kind: Annotated[str, typer.Option(metavar="KIND", help="Only records of this kind: act, refusal or dropped.")] = "",
     actor: Annotated[str, typer.Option(metavar="PRINCIPAL", help="Only records of this principal.")] = "",
     method: Annotated[str, typer.Option(metavar="METHOD", help="Only records of this method, by its full name.")] = "",

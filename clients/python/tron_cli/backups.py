@@ -18,7 +18,7 @@ from tron_cli import messages
 from tron_cli.connection import JsonOption
 from tron_cli.output import fail, out, print_json
 
-DataDirOption = Annotated[Path, typer.Option("--data-dir", help="The data directory of `tron up`.")]
+DataDirOption = Annotated[Path, typer.Option("--data-dir", metavar="DIR", help="The data directory of `tron up`.")]
 DATA_DIR = Path("tron-data")
 
 

@@ -16,6 +16,7 @@ from tron_cli import messages
 from tron_cli.ca_contents import LEAF_DAYS, MOST_DAYS, ca_contents, checked_name, leaf_contents, renewed_contents
 from tron_cli.ca_files import Pair, make_folder, pair_in, require_private, write_certificate, write_pair
 from tron_cli.connection import JsonOption
+from tron_cli.help_pages import CommandLine
 from tron_cli.output import fail, out, print_json
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ CA_FOLDER = Path("tron-ca")
 SERVERS = "servers"
 """The name of the certificate of all programs of one system."""
 
-app = typer.Typer(no_args_is_help=True, help="Make certificates for TLS, with a private CA of your own.")
+app = CommandLine(no_args_is_help=True, help="Make certificates for TLS, with a private CA of your own.")
 
 FolderOption = Annotated[Path, typer.Option("--dir", metavar="DIR", help="The directory of the CA.")]
 NameArgument = Annotated[
@@ -86,7 +87,7 @@ def issue(
         ),
     ] = False,
     days: Annotated[
-        int, typer.Option(min=1, max=MOST_DAYS, help="How many days the certificate is valid.")
+        int, typer.Option(metavar="DAYS", min=1, max=MOST_DAYS, help="How many days the certificate is valid.")
     ] = LEAF_DAYS,
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -109,6 +110,7 @@ def renew(
     days: Annotated[
         int | None,
         typer.Option(
+            metavar="DAYS",
             min=1,
             max=MOST_DAYS,
             help="How many days the certificate is valid. Default: as many as before.",

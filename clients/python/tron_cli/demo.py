@@ -60,7 +60,8 @@ def demo(
         ),
     ] = "",
     ready_file: Annotated[
-        Path | None, typer.Option(help="Write one JSON object to this file once all agents are registered.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write one JSON object to this file once all agents are registered."),
     ] = None,
 ) -> None:
     """Run a demo fleet: one process for each service of a catalogue.

@@ -10,10 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 from tron_client.address import DEFAULT_REGISTRY
 from tron_client.thresholds import THRESHOLDS
-from typer.core import TyperCommand
 
 from tron_cli import messages
 from tron_cli.connection import JsonOption, RegistryOption
+from tron_cli.help_pages import PlainCommand
 from tron_cli.judgement import MonitorOption, monitor_at, shown
 from tron_cli.output import clock_time, fail, out, print_json
 from tron_cli.tls_options import connects
@@ -33,7 +33,7 @@ _SOURCES = {
 }
 
 
-class PolicyCommand(TyperCommand):
+class PolicyCommand(PlainCommand):
     """A command in which `--service` without an ID lists the services that have overrides."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -180,7 +180,7 @@ def maintenance(
         float | None,
         typer.Option("--for", metavar="MINUTES", help="End the maintenance automatically after this many minutes."),
     ] = None,
-    reason: Annotated[str, typer.Option(help="The reason, which other operators see.")] = "",
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="The reason, which other operators see.")] = "",
 ) -> None:
     """Put a service under maintenance, or list the services under maintenance.
 

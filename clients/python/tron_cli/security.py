@@ -20,6 +20,7 @@ from grid_hosting.whole_file import write_whole
 from tron_cli import messages
 from tron_cli.ca import CA_FOLDER, SERVERS, server_files
 from tron_cli.ca_contents import LEAF_DAYS
+from tron_cli.help_pages import CommandLine
 from tron_cli.output import fail, out
 from tron_cli.system_access import REGISTRY_FOLDER, new_secret, write_token
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from grid_hosting.access.book import AccessBook
     from grid_hosting.access.store import AccessStore
 
-app = typer.Typer(no_args_is_help=True, help="Secure a system, and make its first tokens; no server is needed.")
+app = CommandLine(no_args_is_help=True, help="Secure a system, and make its first tokens; no server is needed.")
 
 DATA_DIR = Path("tron-data")
 SETTINGS = Path("tron.toml")

@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
@@ -16,19 +16,30 @@ ServiceType = Literal["agent", "model", "tool"]
 ServiceRole = Literal["production", "staging", "canary", "experimental"]
 
 
+def one_of(words: Any) -> str:
+    """Return the values of a Literal as the help shows them: `[agent|model|tool]`."""
+    return f"[{'|'.join(get_args(words))}]"
+
+
 @dataclass(frozen=True)
 class ServiceOptions:
     """The values of these options. To add an option, add a field here and its keyword to `keywords`."""
 
-    type_: Annotated[ServiceType, typer.Option("--type", case_sensitive=False, help="The type of the service.")] = (
-        "agent"
-    )
-    role: Annotated[ServiceRole, typer.Option(case_sensitive=False, help="The role of the service.")] = "production"
-    url: Annotated[str, typer.Option(help="The URL of the service, for its clients.")] = ""
-    cap: Annotated[list[str] | None, typer.Option(help="A capability of the service. May be repeated.")] = None
+    type_: Annotated[
+        ServiceType,
+        typer.Option("--type", metavar=one_of(ServiceType), case_sensitive=False, help="The type of the service."),
+    ] = "agent"
+    role: Annotated[
+        ServiceRole, typer.Option(metavar=one_of(ServiceRole), case_sensitive=False, help="The role of the service.")
+    ] = "production"
+    url: Annotated[str, typer.Option(metavar="URL", help="The URL of the service, for its clients.")] = ""
+    cap: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="A capability of the service. May be repeated.")
+    ] = None
     label: LabelOption = None
     parent: Annotated[
-        str, typer.Option(help="The id or unique name of the agent that receives alerts about the service.")
+        str,
+        typer.Option(metavar="ID", help="The id or unique name of the agent that receives alerts about the service."),
     ] = ""
     refuse_child: Annotated[
         list[str] | None,

@@ -3,7 +3,7 @@ services."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 from rich.markup import escape
@@ -14,7 +14,7 @@ from tron_cli import messages
 from tron_cli.connection import JsonOption, LabelOption, RegistryOption, labels_from, registry_at, require_registry
 from tron_cli.output import age, clock_time, liveness_markup, one_line, out, print_json
 from tron_cli.registering import chosen, load_catalogue, register_rows
-from tron_cli.service_options import ServiceOptions, ServiceRole, ServiceType, with_service_options
+from tron_cli.service_options import ServiceOptions, ServiceRole, ServiceType, one_of, with_service_options
 from tron_cli.tls_options import OPTION_NAMES, connects
 
 if TYPE_CHECKING:
@@ -34,18 +34,28 @@ def services(
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
     type_: Annotated[
-        ServiceType | None, typer.Option("--type", case_sensitive=False, help="List only services of this type.")
+        ServiceType | None,
+        typer.Option(
+            "--type", metavar=one_of(ServiceType), case_sensitive=False, help="List only services of this type."
+        ),
     ] = None,
     role: Annotated[
-        ServiceRole | None, typer.Option(case_sensitive=False, help="List only services with this role.")
+        ServiceRole | None,
+        typer.Option(metavar=one_of(ServiceRole), case_sensitive=False, help="List only services with this role."),
     ] = None,
-    cap: Annotated[str, typer.Option(help="List only services with this capability.")] = "",
-    name: Annotated[str, typer.Option(help="List only services with exactly this name.")] = "",
+    cap: Annotated[str, typer.Option(metavar="TEXT", help="List only services with this capability.")] = "",
+    name: Annotated[str, typer.Option(metavar="NAME", help="List only services with exactly this name.")] = "",
     status: Annotated[
-        ServiceStatus | None, typer.Option(case_sensitive=False, help="List only services that report this status.")
+        ServiceStatus | None,
+        typer.Option(
+            metavar="STATUS",
+            case_sensitive=False,
+            help=f"List only services that report this status: {', '.join(get_args(ServiceStatus))}.",
+        ),
     ] = None,
     liveness: Annotated[
-        Liveness | None, typer.Option(case_sensitive=False, help="List only services with this liveness.")
+        Liveness | None,
+        typer.Option(metavar=one_of(Liveness), case_sensitive=False, help="List only services with this liveness."),
     ] = None,
     label: LabelOption = None,
     gone: Annotated[
@@ -147,7 +157,7 @@ def watch(
             min=0, metavar="REVISION", help="Print only changes after this revision; 0: print all services first."
         ),
     ] = 0,
-    count: Annotated[int, typer.Option(min=0, help="Exit after this many changes; 0: never.")] = 0,
+    count: Annotated[int, typer.Option(metavar="N", min=0, help="Exit after this many changes; 0: never.")] = 0,
 ) -> None:
     """Print each change of a service as it happens, until Ctrl-C.
 
@@ -196,7 +206,9 @@ def change_markup(change: ServiceChange) -> str:
 @with_service_options
 def register(
     context: typer.Context,
-    name: Annotated[str, typer.Option(help="The display name of the service; need not be unique.")] = "",
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="The display name of the service; need not be unique.")
+    ] = "",
     catalogue: Annotated[
         str,
         typer.Option(metavar="NAME|FILE", help="Register all services of a catalogue: core, pas, or a TOML file."),
@@ -207,7 +219,7 @@ def register(
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
     service_id: Annotated[
-        str, typer.Option("--id", help="The id of the service. Default: the registry assigns one.")
+        str, typer.Option("--id", metavar="ID", help="The id of the service. Default: the registry assigns one.")
     ] = "",
     options: ServiceOptions = ServiceOptions(),  # noqa: B008 - a frozen value
     interval: Annotated[
@@ -279,7 +291,7 @@ def deregister(
     service_id: Annotated[str, typer.Argument(metavar="ID", help="The service to remove.")],
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
-    reason: Annotated[str, typer.Option(help="The reason, which the event log records.")] = "",
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="The reason, which the event log records.")] = "",
 ) -> None:
     """Remove a service from the registry without sending an alert."""
     with registry_at(registry) as client:

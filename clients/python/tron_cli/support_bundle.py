@@ -121,12 +121,13 @@ def support_bundle(
     registry: RegistryOption = DEFAULT_REGISTRY,
     monitor: MonitorOption = "",
     data_dir: DataDirOption = DATA_DIR,
-    config: Annotated[Path | None, typer.Option(help="The tron.toml that the programs use.")] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="The tron.toml that the programs use.")] = None,
     ready_file: Annotated[
-        Path | None, typer.Option(help="The ready file of `tron up`: where its programs are.")
+        Path | None, typer.Option(metavar="FILE", help="The ready file of `tron up`: where its programs are.")
     ] = None,
     log: Annotated[
-        list[Path] | None, typer.Option(help="A log to include, its last 2 MB. Repeatable: programs log to stderr.")
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="A log to include, its last 2 MB. Repeatable: programs log to stderr."),
     ] = None,
 ) -> None:
     """Collect what a maintainer needs in one file, without secrets. It works if parts of the system are down."""

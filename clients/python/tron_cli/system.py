@@ -90,53 +90,81 @@ def _become(module: str, arguments: Sequence[str]) -> None:
 
 def up(
     data_dir: Annotated[
-        Path, typer.Option(help="The directory for all state; an empty directory begins a new system.")
+        Path, typer.Option(metavar="DIR", help="The directory for all state; an empty directory begins a new system.")
     ] = Path("tron-data"),
     registry_listen: Annotated[
         str,
-        typer.Option(help="Listen address of the registry, HOST:PORT. Port 0: any free port. No HOST: all interfaces."),
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Listen address of the registry, HOST:PORT. Port 0: any free port. No HOST: all interfaces.",
+        ),
     ] = DEFAULT_REGISTRY,
-    tron_listen: Annotated[str, typer.Option(help="Listen address of TRON.")] = "127.0.0.1:6123",
+    tron_listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Listen address of TRON.")] = "127.0.0.1:6123",
     registry_http_listen: Annotated[
-        str, typer.Option(help="Listen address of the legacy Registry REST.")
+        str, typer.Option(metavar="HOST:PORT", help="Listen address of the legacy Registry REST.")
     ] = f"{HOST}:6121",
-    tron_http_listen: Annotated[str, typer.Option(help="Listen address of the legacy TRON REST.")] = f"{HOST}:6109",
+    tron_http_listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Listen address of the legacy TRON REST.")
+    ] = f"{HOST}:6109",
     events_http_listen: Annotated[
-        str, typer.Option(help="Listen address of the legacy Event Stream.")
+        str, typer.Option(metavar="HOST:PORT", help="Listen address of the legacy Event Stream.")
     ] = f"{HOST}:6102",
-    hmi_listen: Annotated[str, typer.Option(help="Listen address of the dashboard.")] = f"{HOST}:6101",
+    hmi_listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Listen address of the dashboard.")
+    ] = f"{HOST}:6101",
     registry_metrics_listen: Annotated[
-        str, typer.Option(help="Listen address of the registry's metrics for Prometheus; off: no metrics.")
+        str,
+        typer.Option(
+            metavar="HOST:PORT", help="Listen address of the registry's metrics for Prometheus; off: no metrics."
+        ),
     ] = f"{HOST}:6124",
     tron_metrics_listen: Annotated[
-        str, typer.Option(help="Listen address of TRON's metrics for Prometheus; off: no metrics.")
+        str, typer.Option(metavar="HOST:PORT", help="Listen address of TRON's metrics for Prometheus; off: no metrics.")
     ] = f"{HOST}:6125",
     ready_file: Annotated[
         Path | None,
-        typer.Option(help="Write one JSON object with all addresses and pids to this file once all programs serve."),
+        typer.Option(
+            metavar="FILE",
+            help="Write one JSON object with all addresses and pids to this file once all programs serve.",
+        ),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="The settings file for all programs. Default: tron.toml, if it exists.")
+        Path | None,
+        typer.Option(metavar="FILE", help="The settings file for all programs. Default: tron.toml, if it exists."),
     ] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Also run a demo fleet (see: tron demo).")] = False,
     catalogue: CatalogueOption = DEFAULT_CATALOGUE,
     cert: Annotated[
         Path | None,
-        typer.Option(help="The servers' certificate, followed by those of its issuers. All ports then speak TLS only."),
+        typer.Option(
+            metavar="FILE",
+            help="The servers' certificate, followed by those of its issuers. All ports then speak TLS only.",
+        ),
     ] = None,
-    key: Annotated[Path | None, typer.Option(help="The private key of --cert; only its owner may read it.")] = None,
+    key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The private key of --cert; only its owner may read it.")
+    ] = None,
     client_ca: Annotated[
-        Path | None, typer.Option(help="CA bundle. All ports then require client certificates that these CAs issued.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="CA bundle. All ports then require client certificates that these CAs issued."
+        ),
     ] = None,
     ca: Annotated[
         Path | None,
-        typer.Option(help="CA bundle by which the programs verify each other. Default: that of --client-ca."),
+        typer.Option(
+            metavar="FILE", help="CA bundle by which the programs verify each other. Default: that of --client-ca."
+        ),
     ] = None,
     http_hosts: Annotated[
-        str, typer.Option(help="Further names for which the HTTP ports answer, separated by commas.")
+        str, typer.Option(metavar="NAMES", help="Further names for which the HTTP ports answer, separated by commas.")
     ] = "",
     trusted_proxies: Annotated[
-        str, typer.Option(help="Addresses of reverse proxies whose X-Forwarded-Host is believed, separated by commas.")
+        str,
+        typer.Option(
+            metavar="ADDRS",
+            help="Addresses of reverse proxies whose X-Forwarded-Host is believed, separated by commas.",
+        ),
     ] = "",
     authentication: Annotated[
         bool | None,
@@ -147,21 +175,33 @@ def up(
         ),
     ] = None,
     trust_domains: Annotated[
-        str, typer.Option(help="SPIFFE trust domains whose client certificates authenticate, separated by commas.")
+        str,
+        typer.Option(
+            metavar="NAMES", help="SPIFFE trust domains whose client certificates authenticate, separated by commas."
+        ),
     ] = "",
     accept_common_name: Annotated[
         bool,
         typer.Option("--accept-common-name", help="Let client certificates without a URI authenticate by common name."),
     ] = False,
     max_connection_age: Annotated[
-        float | None, typer.Option(help="Seconds after which clients of gRPC ports open another connection; 0: never.")
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="Seconds after which clients of gRPC ports open another connection; 0: never."
+        ),
     ] = None,
     legacy_open_to: Annotated[
         str,
-        typer.Option(help="Networks from which legacy clients are served as token:legacy, separated by commas."),
+        typer.Option(
+            metavar="NETWORKS",
+            help="Networks from which legacy clients are served as token:legacy, separated by commas.",
+        ),
     ] = "",
     http_origins: Annotated[
-        str, typer.Option(help="Origins whose pages may send requests with a token, separated by commas.")
+        str,
+        typer.Option(
+            metavar="ORIGINS", help="Origins whose pages may send requests with a token, separated by commas."
+        ),
     ] = "",
     insecure_listen: Annotated[
         bool,

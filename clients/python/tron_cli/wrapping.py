@@ -41,8 +41,8 @@ def run(
     command: Annotated[
         list[str], typer.Argument(metavar="-- CMD [ARGS]...", help="The program to run, with its arguments.")
     ],
-    service_id: Annotated[str, typer.Option("--id", help="The id of the service.")],
-    name: Annotated[str, typer.Option(help="The display name of the service. Default: the id.")] = "",
+    service_id: Annotated[str, typer.Option("--id", metavar="ID", help="The id of the service.")],
+    name: Annotated[str, typer.Option(metavar="NAME", help="The display name of the service. Default: the id.")] = "",
     registry: RegistryOption = DEFAULT_REGISTRY,
     options: ServiceOptions = ServiceOptions(),  # noqa: B008 - a frozen value
     interval: Annotated[
