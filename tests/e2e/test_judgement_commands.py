@@ -129,7 +129,7 @@ def test_an_override_is_listed_says_where_it_comes_from_and_is_unset(system: Wat
         (("--service", "typo"), "no service has the id 'typo'"),
         (
             ("--service", "typo", "flap_count=7"),
-            "no service has the id 'typo'; --force sets thresholds of a service that is not registered yet",
+            "no service has the id 'typo'; use --force to set thresholds of a service that is not registered yet",
         ),
         (("--service", "service-registry", "guard_min=7"), "guard_min: the threshold applies to all services together"),
     ],

@@ -99,7 +99,7 @@ def test_one_look_says_who_is_well_and_why_the_others_are_not(
     assert done.returncode == 1, done.stderr
     found = {each["service_id"]: each for each in map(json.loads, done.stdout.splitlines())}
     assert {key for key, each in found.items() if each["well"]} == {"web", "plain", "speaks"}
-    assert found["lost"]["why"].endswith("/elsewhere answers 404")
+    assert found["lost"]["why"].endswith("/elsewhere answers with status 404")
     assert "does not accept connections" in found["silent"]["why"]
     assert "cannot be probed" in found["odd"]["why"]
 
@@ -123,7 +123,7 @@ def test_a_program_is_beaten_for_while_it_is_well_and_only_then(
         assert "absent is not healthy, so no heartbeat is sent: 127.0.0.1" in log.read_text()
         patient.code = 503
         wait_until(lambda: grid.get("probed").liveness == LIVENESS_DOWN, 10, "down")
-        assert "/health answers 503" in log.read_text()
+        assert "/health answers with status 503" in log.read_text()
         patient.code = 200
         wait_until(lambda: (found := grid.find("probed")) is not None and found.liveness == LIVENESS_ALIVE, 15, "back")
     finally:

@@ -135,7 +135,7 @@ def test_nothing_is_overwritten(folder: Path, made: dict[str, str]) -> None:
     before = (folder / "bundle.tar.gz").read_bytes()
     done = bundle(folder, "-o", "bundle.tar.gz", "--registry", "127.0.0.1:9", "--monitor", "127.0.0.1:9")
     assert done.returncode == 1
-    assert "bundle.tar.gz exists" in done.stderr
+    assert "bundle.tar.gz already exists" in done.stderr
     assert (folder / "bundle.tar.gz").read_bytes() == before
 
 

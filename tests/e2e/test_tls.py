@@ -226,7 +226,7 @@ def test_a_bundle_without_a_certificate_stops_tron_up(tmp_path: Path) -> None:
         *(word for each in UP_LISTENS for word in (each, "127.0.0.1:0")),
     )
     assert done.returncode == 2
-    assert "[security] ca and client_ca: they need cert and key" in done.stderr
+    assert "[security] ca and client_ca require cert and key" in done.stderr
     assert not (tmp_path / "data").exists()
 
 

@@ -1,4 +1,4 @@
-"""The commands `tron token`, `tron grant` and `tron whoami`: who may do what."""
+"""The commands `tron token`, `tron grant` and `tron whoami`: credentials, and the rights of principals."""
 
 from __future__ import annotations
 
@@ -28,32 +28,40 @@ if TYPE_CHECKING:
 
     from tron_client.access import AccessClient, PrincipalInfo, TokenInfo
 
-tokens = CommandLine(no_args_is_help=True, help="Create, list and revoke the tokens by which clients authenticate.")
-grants = CommandLine(no_args_is_help=True, help="List, add and remove the rights of principals.")
+tokens = CommandLine(
+    no_args_is_help=True, help="Create, list, revoke and deny the tokens with which clients authenticate."
+)
+grants = CommandLine(no_args_is_help=True, help="List, add and remove the rights of principals, or deny a principal.")
 
 _DAYS = {"min": 1 / 1440, "h": 1 / 24, "d": 1.0, "y": 365.0}
 _LIFETIME = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(min|h|d|y)")
 NEVER = "never"
 
 RoleOption = Annotated[
-    Role, typer.Option("--role", metavar="ROLE", parser=lambda word: _role(word), help="agent, observer, relay, judge, "
-                       "operator or admin.")
-]  # fmt: skip
+    Role,
+    typer.Option(
+        "--role",
+        metavar="ROLE",
+        parser=lambda word: _role(word),
+        help="The role: agent, observer, relay, judge, operator or admin.",
+    ),
+]
 IdsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--ids",
         metavar="PATTERN",
-        help="The ids, and names, of services for which the role is granted: an exact one, or a prefix with * at its "
-        "end. May be repeated. Default: all, except for the roles agent, relay and judge, which need it.",
+        help="The ids or names of services to which the role applies. A * at the end matches all ids and "
+        "names with that prefix. May be repeated. Default: all services; the roles agent, relay and "
+        "judge require the option.",
     ),
 ]
 GroupOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="The group of the principal. The principals of a group own services together: give one to the tokens and "
-        "certificates of one job.",
+        help="The group of the principal. The principals of a group own services together, so use one group "
+        "for the tokens and certificates of one job.",
     ),
 ]
 PrincipalArgument = Annotated[
@@ -68,33 +76,40 @@ def create(
     role: RoleOption,
     file: Annotated[
         Path,
-        typer.Option("--out", metavar="FILE", help="The file for the token, of mode 0600. `-`: print it on stdout."),
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="The file to which the token is written, with mode 0600. Use - to print the token on stdout.",
+        ),
     ],
     registry: RegistryOption = DEFAULT_REGISTRY,
     ids: IdsOption = None,
     further: Annotated[
         list[str] | None,
         typer.Option(
-            "--grant", metavar="'ROLE PATTERN'", help="A further right, such as 'observer *'. May be repeated."
+            "--grant", metavar="'ROLE PATTERN'", help="An additional right, such as 'observer *'. May be repeated."
         ),
     ] = None,
     group: GroupOption = None,
     expires: Annotated[
-        str, typer.Option(metavar="TIME", help=f"How long it is valid, such as 12h, 90d or 1y; or {NEVER}.")
+        str, typer.Option(metavar="TIME", help=f"How long the token is valid, such as 12h, 90d or 1y, or {NEVER}.")
     ] = "90d",
     name: Annotated[
         str,
-        typer.Option(metavar="NAME", help="The principal is token:NAME. Default: the name of FILE without its ending."),
+        typer.Option(
+            metavar="NAME",
+            help="The token belongs to the principal token:NAME. Default: the file name of --out without its "
+            "extension.",
+        ),
     ] = "",
     description: Annotated[str, typer.Option(metavar="TEXT", help="What the token is for.")] = "",
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Create a token, and write it to a file that only its owner can read.
 
-    The token is shown at no other time: the registry keeps only its hash. A
-    further token of the same name has the same rights, and owns the same
-    services.
+    The token cannot be shown again later, because the registry stores only its hash. All tokens with the same name
+    belong to one principal: they have the same rights and own the same services.
     """
     to_stdout = str(file) == "-"
     if to_stdout and (as_json or not name):
@@ -128,10 +143,10 @@ def create(
 @connects
 def list_tokens(
     registry: RegistryOption = DEFAULT_REGISTRY,
-    principal: Annotated[str, typer.Option(metavar="PRINCIPAL", help="Only the tokens of this principal.")] = "",
+    principal: Annotated[str, typer.Option(metavar="PRINCIPAL", help="List only the tokens of this principal.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """List the tokens, without the tokens themselves."""
+    """List the ids of the tokens, with their principals, expiry and last use; the secrets are not shown."""
     with access(registry) as client:
         found = client.list_tokens(principal)
     if as_json:
@@ -159,11 +174,13 @@ def list_tokens(
 @tokens.command()
 @connects
 def revoke(
-    token_id: Annotated[str, typer.Argument(metavar="TOKEN_ID", help="The id of the token; see: tron token list")],
+    token_id: Annotated[
+        str, typer.Argument(metavar="TOKEN_ID", help="The id of the token, as listed by: tron token list")
+    ],
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
-    """Revoke a token. Its open calls end within a second."""
+    """Revoke a token. Open calls that use it end within a second."""
     if token_id.startswith("tron_"):  # it is a secret, and now in the history of the shell
         fail(messages.TOKEN_AS_ARGUMENT, code=2)
     with access(registry) as client:
@@ -177,7 +194,7 @@ def revoke(
 @grants.command("list")
 @connects
 def list_grants(registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False) -> None:
-    """List the principals and their grants."""
+    """List the principals, with their groups and rights."""
     with access(registry) as client:
         found = client.list_principals()
     if as_json:
@@ -207,10 +224,11 @@ def add(
     group: GroupOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Add a right to a principal, which is created if it is not known. Its agents connect again within 30 seconds.
+    """Grant a principal a right. A principal that does not exist is created.
 
-    With another group, its open streams end within a second, and what it has
-    registered stays with its former owner.
+    The agents of the principal reconnect within 30 seconds, to use the new right; its other streams continue. If
+    --group changes the group of the principal, all its open streams end within a second, and the ids that it has
+    registered stay with their former owner.
     """
     with access(registry) as client:
         report(client.change_grants(principal, add=_grants(role, ids), group=group), as_json)
@@ -225,7 +243,7 @@ def remove(
     ids: IdsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove a right from a principal. Its open streams end within a second."""
+    """Take a right from a principal. All open streams of the principal end within a second; its agents reconnect."""
     with access(registry) as client:
         report(client.change_grants(principal, remove=_grants(role, ids)), as_json)
 
@@ -234,8 +252,8 @@ DeniedArgument = Annotated[
     str,
     typer.Argument(
         metavar="PRINCIPAL",
-        help="The principal, such as token:ci or spiffe:tron/worker-1; or serial:HEX, the certificate with this serial "
-        "number (openssl x509 -noout -serial).",
+        help="The principal, such as token:ci or spiffe:tron/worker-1; for a single certificate, serial:HEX "
+        "with its serial number, which this command prints: openssl x509 -noout -serial -in FILE",
     ),
 ]
 
@@ -243,7 +261,7 @@ DeniedArgument = Annotated[
 @grants.command()
 @connects
 def deny(principal: DeniedArgument, registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False) -> None:
-    """Refuse the credentials of a principal, or one certificate. Open streams end within a second."""
+    """Refuse all credentials of a principal, or one certificate. Open streams of the principal end within a second."""
     with access(registry) as client:
         report(client.change_grants(principal, disabled=True), as_json, messages.denied_now)
 
@@ -251,14 +269,14 @@ def deny(principal: DeniedArgument, registry: RegistryOption = DEFAULT_REGISTRY,
 @grants.command()
 @connects
 def allow(principal: DeniedArgument, registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False) -> None:
-    """Accept the credentials of a principal, or one certificate, again."""
+    """Undo tron grant deny: accept the credentials of a principal, or one certificate, again."""
     with access(registry) as client:
         report(client.change_grants(principal, disabled=False), as_json, messages.allowed_now)
 
 
 @connects
 def whoami(registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False) -> None:
-    """Print as whom the registry knows this client, and its rights."""
+    """Show who the registry takes this client to be: its principal, group and rights."""
     with access(registry) as client:
         found = client.who_am_i()
     if as_json:
@@ -270,7 +288,8 @@ def whoami(registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = Fa
 
 @contextmanager
 def access(address: str) -> Iterator[AccessClient]:
-    """Yield a client; a failed call ends the command with one line and code 1."""
+    """Yield a client of the registry's access service. If a call fails, print one line and end the command with code
+    1."""
     from tron_client.access import AccessClient
 
     with registry_errors(address), AccessClient(address) as client:
@@ -281,7 +300,7 @@ def _role(word: str) -> Role:
     try:
         return Role[word.upper()]
     except KeyError:
-        raise typer.BadParameter(f"{word!r} is none of {', '.join(each.name.lower() for each in Role)}") from None
+        raise typer.BadParameter(f"{word!r} is not one of {', '.join(each.name.lower() for each in Role)}") from None
 
 
 def _grants(role: Role, ids: Iterable[str] | None) -> tuple[Grant, ...]:
@@ -307,7 +326,7 @@ def _grant(text: str) -> Grant:
 
 
 def _lifetime(text: str) -> float | None:
-    """Return seconds; None for `never`."""
+    """Return a lifetime, such as 90d, in seconds; None for `never`."""
     if text.strip() == NEVER:
         return None
     found = _LIFETIME.fullmatch(text.strip())
@@ -317,7 +336,8 @@ def _lifetime(text: str) -> float | None:
 
 
 def _check_target(file: Path, *, force: bool) -> None:
-    """End the command before a token is created if the file cannot be written."""
+    """End the command before a token is created if the file exists and `force` is not set, or its directory is
+    missing."""
     if not force and os.path.lexists(file):
         fail(messages.token_file_exists(absolute(file)))
     if not force and not file.absolute().parent.is_dir():
@@ -329,8 +349,8 @@ def _shown(given: Iterable[Grant]) -> str:
 
 
 def report(found: PrincipalInfo, as_json: bool, said_of: Callable[[str], str] | None = None) -> None:
-    """Print a principal as it is now. `said_of`: returns the sentence about a principal; None: the one that lists its
-    grants."""
+    """Print the state of a principal: as JSON, or as the sentence that `said_of` returns for its name; if `said_of` is
+    None, the sentence lists its rights."""
     if as_json:
         print_json(_principal_document(found))
     else:
@@ -338,7 +358,7 @@ def report(found: PrincipalInfo, as_json: bool, said_of: Callable[[str], str] | 
 
 
 def show(*lines: str) -> None:
-    """Print lines as they are."""
+    """Print lines without markup, highlighting and wrapping."""
     for line in lines:
         out.print(line, highlight=False, markup=False, soft_wrap=True)
 

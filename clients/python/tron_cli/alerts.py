@@ -31,7 +31,7 @@ def alerts(
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Print new events as they happen, until Ctrl-C.")
+        bool, typer.Option("--follow", "-f", help="Continue to print new events as they happen, until Ctrl-C.")
     ] = False,
     recipient: Annotated[str, typer.Option(metavar="ID", help="Show only alerts for this recipient.")] = "",
     service: Annotated[str, typer.Option(metavar="ID", help="Show only events about this service.")] = "",
@@ -40,12 +40,15 @@ def alerts(
     ] = False,
     limit: Annotated[
         int,
-        typer.Option(
-            "--limit", "-n", metavar="N", min=1, max=1000, help="Show at most this many events; the newest ones."
-        ),
+        typer.Option("--limit", "-n", metavar="N", min=1, max=1000, help="Show only the newest N events."),
     ] = 20,
     count: Annotated[
-        int, typer.Option(metavar="N", min=0, help="With --follow: exit after this many events; 0: never.")
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="With --follow: exit after N events, including those shown first; 0 means no limit.",
+        ),
     ] = 0,
 ) -> None:
     """List recent alerts and other events, oldest first."""
@@ -98,7 +101,7 @@ def alerts(
 @app.command()
 @connects
 def ack(
-    alert_id: Annotated[str, typer.Argument(metavar="[ALERT_ID]", help="The alert to acknowledge.")] = "",
+    alert_id: Annotated[str, typer.Argument(metavar="[ALERT_ID]", help="The id of the alert to acknowledge.")] = "",
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
     everything: Annotated[bool, typer.Option("--all", help="Acknowledge all alerts.")] = False,
@@ -112,8 +115,8 @@ def ack(
 ) -> None:
     """Acknowledge alerts, so that they are neither sent again nor escalated.
 
-    Without --recipient, the command acknowledges in the name of the operators,
-    and also acknowledges lost services.
+    Without --recipient, the command acknowledges on behalf of the operators: the copies for all recipients, and the
+    losses of services that the alerts are about.
     """
     if sum((bool(alert_id), everything, bool(service or (recipient and not alert_id)))) != 1:
         raise typer.BadParameter(messages.WHICH_ALERTS, param_hint="ALERT_ID")
@@ -130,7 +133,7 @@ def ack(
             document: dict[str, object] = {"alert_id": alert_id} if alert_id else {}
             print_json({**document, "acknowledged": copies, "lost_services": lost})
         elif copies or lost:
-            counts = [_count(copies, "copy", "copies"), _count(lost, "lost service", "lost services")]
+            counts = [_count(copies, "alert copy", "alert copies"), _count(lost, "lost service", "lost services")]
             out.print(messages.acknowledged([each for each in counts if each]))
         else:
             out.print(messages.ACKNOWLEDGED_BEFORE if alert_id else messages.NO_ALERT_WAITS)

@@ -1,4 +1,4 @@
-"""The command `tron audit`: the acts of operators and administrators, and what callers were refused."""
+"""The command `tron audit`: the changes by operators and administrators, and the requests that were refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tron_client.access import AccessClient, AuditRecord
 
 FOLLOW_EVERY = 1.0
-"""Seconds between two looks for new records."""
+"""Seconds between two requests for new records."""
 
 KINDS = ("act", "refusal", "dropped")
 
@@ -27,20 +27,34 @@ KINDS = ("act", "refusal", "dropped")
 @connects
 def audit(
     registry: RegistryOption = DEFAULT_REGISTRY,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new records too, until Ctrl-C.")] = False,
-    limit: Annotated[
-        int, typer.Option(metavar="N", min=1, max=1000, help="How many of the newest records to print.")
-    ] = 50,
-    kind: Annotated[str, typer.Option(metavar="KIND", help="Only records of this kind: act, refusal or dropped.")] = "",
-    actor: Annotated[str, typer.Option(metavar="PRINCIPAL", help="Only records of this principal.")] = "",
-    method: Annotated[str, typer.Option(metavar="METHOD", help="Only records of this method, by its full name.")] = "",
-    target: Annotated[str, typer.Option(metavar="ID", help="Only records about this id or name.")] = "",
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Continue to print new records, until Ctrl-C.")
+    ] = False,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="Show only the newest N records.")] = 50,
+    kind: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND",
+            help="Show only records of this kind: act (a change), refusal, or dropped (refusals that have no record "
+            "of their own).",
+        ),
+    ] = "",
+    actor: Annotated[str, typer.Option(metavar="PRINCIPAL", help="Show only records of this principal.")] = "",
+    method: Annotated[
+        str,
+        typer.Option(
+            metavar="METHOD",
+            help="Show only records of this method, given by its full name as --json shows it.",
+        ),
+    ] = "",
+    target: Annotated[str, typer.Option(metavar="ID", help="Show only records about this id or name.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Show who changed what, and what callers were refused.
+    """Show who changed what, and which requests were refused.
 
-    Needs the role admin. Each act of an operator or an administrator is a record;
-    refusals of one kind within a minute share one, with their number.
+    Requires the role admin. Each change by an operator or an administrator has a record of its own. If refusals of the
+    same kind are repeated within a minute, only the first one has a record of its own; the others share a record, which
+    shows their number.
     """
     if kind and kind.lower() not in KINDS:
         raise typer.BadParameter(messages.none_of(kind, KINDS), param_hint="--kind")

@@ -1,4 +1,4 @@
-"""The command `tron ca`: a small private CA for systems whose owner has none."""
+"""The command `tron ca`: a small private CA for users who have no other CA."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 CA_FOLDER = Path("tron-ca")
 SERVERS = "servers"
-"""The name of the certificate of all programs of one system."""
+"""The name of the certificate that all programs of one system share."""
 
-app = CommandLine(no_args_is_help=True, help="Make certificates for TLS, with a private CA of your own.")
+app = CommandLine(no_args_is_help=True, help="Create certificates for TLS, with a private CA of your own.")
 
 FolderOption = Annotated[Path, typer.Option("--dir", metavar="DIR", help="The directory of the CA.")]
 NameArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="The name of the server or client; also the name of its files.")
 ]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace the files if they exist.")]
 
 
 @app.command()
@@ -42,18 +42,18 @@ def init(
     trust_domain: Annotated[
         str,
         typer.Option(
-            metavar="DOMAIN", help="The trust domain of all certificates. Default: random.", show_default=False
+            metavar="DOMAIN",
+            help="The SPIFFE trust domain of all certificates of the CA. Default: a random name.",
+            show_default=False,
         ),
     ] = "",
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a CA, which is valid for 10 years.
+    """Create a CA that is valid for 10 years.
 
-    The trust domain is a part of all names that the CA signs, so that a
-    certificate of another system is never taken for one of this system. The
-    file ca-key.pem signs certificates: keep the directory on a machine that
-    runs no agents.
+    All names that the CA signs include its trust domain, so that a certificate of another system is never accepted as
+    one of this system. The file ca-key.pem signs certificates, so keep the directory on a machine that runs no agents.
     """
     with _failing():
         signing = _signing()
@@ -83,7 +83,8 @@ def issue(
         bool,
         typer.Option(
             "--server/--client",
-            help="Whether the certificate may prove a server. Without --dns and --ip: a server on this machine.",
+            help="Whether the certificate is for a server, or only for a client. Without --dns and --ip, a "
+            "server certificate is for localhost.",
         ),
     ] = False,
     days: Annotated[
@@ -92,7 +93,7 @@ def issue(
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a certificate and its key for a server or a client."""
+    """Create a certificate and its private key for a server or a client."""
     with _failing():
         authority = _load(folder)
         contents = leaf_contents(
@@ -113,17 +114,16 @@ def renew(
             metavar="DAYS",
             min=1,
             max=MOST_DAYS,
-            help="How many days the certificate is valid. Default: as many as before.",
+            help="How many days the certificate is valid. Default: as long as the previous certificate was valid.",
             show_default=False,
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Replace a certificate by one for the same key and names.
+    """Replace a certificate by a new one for the same key and the same names.
 
-    Only one file changes, so no program can read a certificate and a key that
-    do not fit. Running servers and agents use the new certificate for their
-    next connections. For a new key, use: tron ca issue --force
+    Only one file changes, so no program can read a certificate and a key that do not match. Running servers and agents
+    use the new certificate for their next connections. To replace the key as well, use: tron ca issue --force
     """
     with _failing():
         authority = _load(folder)
@@ -135,8 +135,8 @@ def renew(
 
 
 def server_files(folder: Path, *, dns: Sequence[str], ips: Sequence[str]) -> tuple[Path, Path, Path]:
-    """Return the files of the CA, of a server certificate and of its key; each is made if it is missing. Raises
-    ValueError and OSError; ends the command if the CA cannot be used."""
+    """Return the paths of the CA certificate, the server certificate and the key of the server. Missing files are
+    created. Raises ValueError and OSError; ends the command if the CA cannot be used."""
     ca, servers = pair_in(folder, "ca"), pair_in(folder, SERVERS)
     if not (servers.cert.exists() and servers.key.exists()):
         if not ca.cert.exists():

@@ -1,6 +1,8 @@
-"""Decides what a certificate of the private CA says: names, purposes and validity, from arguments and the time. Pure.
+"""Decides the contents of the certificates of the private CA: names, purposes and validity, from arguments and the
+time. Pure.
 
-The names follow SPIFFE: a certificate says `spiffe://TRUST_DOMAIN/NAME`, and the CA itself `spiffe://TRUST_DOMAIN`.
+The names follow SPIFFE: a certificate contains the URI `spiffe://TRUST_DOMAIN/NAME`, and the certificate of the CA
+itself `spiffe://TRUST_DOMAIN`.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ MOST_DAYS = 825
 """The longest validity of a certificate; some TLS libraries refuse a longer one."""
 
 EARLIER = timedelta(minutes=10)
-"""How long before its creation a certificate is valid: the clocks of other machines may be behind."""
+"""How long before its creation a certificate becomes valid, because the clocks of other machines may be behind."""
 
 LOCAL_DNS = ("localhost",)
 LOCAL_IPS = ("127.0.0.1", "::1")
@@ -32,7 +34,8 @@ _KEY_SUFFIX = "-key"
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What one certificate says, beside its key. `server`: it may prove a server; each may prove a client."""
+    """The contents of a certificate, except its key. `server`: it may authenticate a server. Every certificate that is
+    not a CA's may authenticate a client."""
 
     name: str
     spiffe_id: str
@@ -45,24 +48,24 @@ class Contents:
 
 
 def checked_trust_domain(text: str) -> str:
-    """Return a trust domain. Raises ValueError if SPIFFE does not allow it."""
+    """Return the text, which must be a trust domain that SPIFFE allows; otherwise raise ValueError."""
     if not _TRUST_DOMAIN.fullmatch(text):
-        raise ValueError(f"{text!r} is not a trust domain: it has 1 to 255 of a-z, 0-9, dots, dashes and underscores")
+        raise ValueError(f"{text!r} is not a trust domain; use 1 to 255 of: a-z, 0-9, dots, dashes and underscores")
     return text
 
 
 def checked_name(text: str) -> str:
-    """Return the name of a certificate. Raises ValueError if it cannot be a part of a SPIFFE ID and of a file name, or
-    if its files would be those of the CA or of another name."""
+    """Return the text, which must be a valid name of a certificate. Raises ValueError if it cannot be a part of a
+    SPIFFE ID and of a file name, or if its files would be those of the CA or of another certificate."""
     if not _NAME.fullmatch(text):
-        raise ValueError(f"{text!r} is not a name: it has 1 to 64 letters, digits, dots, dashes and underscores")
+        raise ValueError(f"{text!r} is not a valid name; use 1 to 64 letters, digits, dots, dashes and underscores")
     if text == _CA_NAME or text.endswith(_KEY_SUFFIX):
-        raise ValueError(f"{text!r} is reserved, as are {_CA_NAME!r} and all names that end in {_KEY_SUFFIX!r}")
+        raise ValueError(f"the name {text!r} is reserved, as is every name that ends in {_KEY_SUFFIX!r}")
     return text
 
 
 def is_dns_name(text: str) -> bool:
-    """Return whether a certificate may have this text as a DNS name."""
+    """Return whether a text may be a DNS name in a certificate."""
     return bool(_DNS.fullmatch(text)) and len(text) <= 253
 
 
@@ -87,15 +90,15 @@ def leaf_contents(
     server: bool = False,
     days: int = LEAF_DAYS,
 ) -> Contents:
-    """Return the contents of a certificate that the CA signs. Without `dns` and `ips`, a server has the names of the
-    local machine. The certificate never outlives the CA.
+    """Return the contents of a certificate that the CA signs. Without `dns` and `ips`, a server certificate is for
+    localhost. The certificate never outlives the CA.
 
     Raises ValueError for an invalid name, address or number of days, for host names of a client, and for a CA that has
     expired.
     """
     checked_name(name)
     if (dns or ips) and not server:
-        raise ValueError("host names belong to servers: add --server, or leave out --dns and --ip")
+        raise ValueError("host names are for servers only: add --server, or leave out --dns and --ip")
     for each in dns:
         if not is_dns_name(each):
             raise ValueError(f"{each!r} is not a DNS name")
@@ -114,10 +117,10 @@ def leaf_contents(
 
 
 def renewed_contents(former: Contents, ca: Contents, now: datetime, days: int | None = None) -> Contents:
-    """Return the contents of the certificate that replaces another one: with the same names and purposes, for the same
-    time unless `days` is given. Raises ValueError for a certificate of another CA, and as `leaf_contents` does."""
+    """Return the contents of a certificate that replaces `former`: with the same names and purposes, and valid for as
+    long unless `days` is given. Raises ValueError for a certificate of another CA, and as `leaf_contents` does."""
     if former.spiffe_id != f"{ca.spiffe_id}/{former.name}":
-        raise ValueError(f"the certificate is for {former.spiffe_id}, and this CA is for {ca.spiffe_id}")
+        raise ValueError(f"the certificate is for {former.spiffe_id}, but this CA is for {ca.spiffe_id}")
     valid_for = former.not_after - former.not_before - EARLIER if days is None else timedelta(days=_checked_days(days))
     return Contents(
         name=former.name,
@@ -132,13 +135,13 @@ def renewed_contents(former: Contents, ca: Contents, now: datetime, days: int | 
 
 def _end(ca: Contents, now: datetime, valid_for: timedelta) -> datetime:
     if ca.not_after <= now:
-        raise ValueError(f"the CA has expired at {ca.not_after:%Y-%m-%d}; make a new one")
+        raise ValueError(f"the CA expired on {ca.not_after:%Y-%m-%d}; create a new one")
     return now + min(valid_for, ca.not_after - now)
 
 
 def _checked_days(days: int) -> int:
     if not 1 <= days <= MOST_DAYS:
-        raise ValueError(f"{days} is not a validity in days: it must be from 1 to {MOST_DAYS}")
+        raise ValueError(f"a certificate cannot be valid for {days} days; use 1 to {MOST_DAYS} days")
     return days
 
 

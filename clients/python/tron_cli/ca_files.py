@@ -1,4 +1,5 @@
-"""Stores the files of the private CA: each as a whole, keys for their owner only, and none overwritten by accident."""
+"""Stores the files of the private CA. A file is written as a whole or not at all, only the owner can read a key, and no
+file is overwritten by accident."""
 
 from __future__ import annotations
 
@@ -20,38 +21,39 @@ class Pair:
 
 
 def pair_in(folder: Path, name: str) -> Pair:
-    """Return the paths of the files with this name; that of the CA is `ca`."""
+    """Return the paths of the certificate and the key with this name. The name of the CA itself is `ca`."""
     return Pair(folder / f"{name}.pem", folder / f"{name}-key.pem")
 
 
 def make_folder(folder: Path) -> None:
-    """Create the directory of a CA, which only its owner may enter. Raises FileExistsError if it is there and has other
-    content than a CA, because its mode is changed; OSError if it cannot be created."""
+    """Create the directory of a CA, to which only its owner has access. Raises FileExistsError if other users have
+    access to an existing directory that has files but no CA, and OSError if the directory cannot be created."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     mode = stat.S_IMODE(folder.stat().st_mode)
     if mode & 0o077:
         if any(folder.iterdir()) and not pair_in(folder, "ca").key.exists():
-            raise FileExistsError(f"{folder} has other files in it; name a new directory")
+            raise FileExistsError(f"{folder} contains other files; choose a new directory")
         folder.chmod(0o700)
 
 
 def require_private(path: Path) -> None:
-    """Raise PermissionError if others than its owner can read a key."""
+    """Raise PermissionError if users other than the owner have access to the file of a key."""
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
-        raise PermissionError(f"{path} is readable by others (mode {mode:04o}); run: chmod 600 {path}")
+        raise PermissionError(f"other users have access to {path} (mode {mode:04o}); run: chmod 600 {path}")
 
 
 def write_pair(pair: Pair, cert: bytes, key: bytes, *, force: bool) -> None:
-    """Write a certificate and its key. Raises FileExistsError if one of them is there, unless `force`."""
+    """Write a certificate and its key. Raises FileExistsError if one of the files exists, unless `force` is set."""
     if not force:
         for path in (pair.cert, pair.key):
             if path.exists() or path.is_symlink():
-                raise FileExistsError(f"{path} exists; --force replaces it")
+                raise FileExistsError(f"{path} already exists; use --force to replace it")
     write_whole(pair.key, key, durable=True, mode=KEY_MODE)
     write_certificate(pair.cert, cert)
 
 
 def write_certificate(path: Path, cert: bytes) -> None:
-    """Replace a certificate: a reader finds the former content or the new one."""
+    """Write a certificate, or replace it at once: a reader finds the complete former content or the complete new
+    one."""
     write_whole(path, cert, durable=True, mode=CERTIFICATE_MODE)

@@ -1,4 +1,4 @@
-"""Signs and reads the certificates of the private CA, by the package `cryptography`. Keys are EC P-256."""
+"""Signs and reads the certificates of the private CA, with the package `cryptography`. Keys are EC P-256."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Authority:
-    """A CA: its certificate, and the key that signs."""
+    """A CA: its certificate, and the key with which it signs."""
 
     def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
         self._certificate = certificate
@@ -43,7 +43,7 @@ class Authority:
         found = load_pem_private_key(key, password=None)
         signed = x509.load_pem_x509_certificate(certificate)
         if not isinstance(found, ec.EllipticCurvePrivateKey) or signed.public_key() != found.public_key():
-            raise ValueError("the key is not the key of this CA's certificate")
+            raise ValueError("the key does not belong to the certificate of the CA")
         return cls(signed, found)
 
     @property
@@ -52,12 +52,13 @@ class Authority:
         return self._certificate.public_bytes(Encoding.PEM), _pem(self._key)
 
     def issue(self, contents: Contents) -> tuple[bytes, bytes]:
-        """Return a certificate for a new key, and the key, as PEM."""
+        """Create a key, and return a certificate for it, and the key, both as PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
         return self._leaf(contents, key.public_key()), _pem(key)
 
     def renew(self, former: bytes, contents: Contents) -> bytes:
-        """Return a certificate for the key of a former one, as PEM. Raises ValueError if another CA signed that one."""
+        """Return a new certificate for the key of the certificate `former`, as PEM. Raises ValueError if this CA did
+        not sign `former`."""
         certificate = x509.load_pem_x509_certificate(former)
         try:
             certificate.verify_directly_issued_by(self._certificate)
@@ -70,20 +71,22 @@ class Authority:
 
 
 def read_contents(certificate: bytes) -> Contents:
-    """Return what a PEM file with a certificate says. Raises ValueError if it is damaged, or is not of such a CA."""
+    """Return the contents of a certificate in PEM. Raises ValueError if it is damaged, or was not created by `tron
+    ca`."""
     return contents_of(x509.load_pem_x509_certificate(certificate))
 
 
 def contents_of(certificate: x509.Certificate) -> Contents:
-    """Return what a certificate says. Raises ValueError if it does not have exactly one SPIFFE ID."""
+    """Return the contents of a certificate. Raises ValueError if it does not have exactly one SPIFFE ID, or was not
+    created by `tron ca`."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         is_ca = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except x509.ExtensionNotFound as error:
-        raise ValueError(f"the certificate was not made by `tron ca` ({error})") from error
+        raise ValueError(f"the certificate was not created by `tron ca` ({error})") from error
     (spiffe_id, *more) = names.get_values_for_type(x509.UniformResourceIdentifier) or [""]
     if more or not spiffe_id.startswith("spiffe://"):
-        raise ValueError("the certificate was not made by `tron ca`: it does not have one SPIFFE ID")
+        raise ValueError("the certificate was not created by `tron ca`: it does not have exactly one SPIFFE ID")
     common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return Contents(
         name=str(common[0].value) if common else "",

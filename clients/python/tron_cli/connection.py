@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def checked_address(context: typer.Context, option: typer.CallbackParam, text: str) -> str:
-    """Return the value of an option that takes an address; end the command with one line and code 2 if it is not an
-    address."""
+    """Return an address from an option or its environment variable; end the command with one line and code 2 if it is
+    invalid."""
     source = context.get_parameter_source(str(option.name))
     named = str(option.envvar) if source is not None and source.name == "ENVIRONMENT" else option.opts[0]
     try:
@@ -39,17 +39,22 @@ RegistryOption = Annotated[
         callback=checked_address,
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else on stdout.")]
 LabelOption = Annotated[
     list[str] | None,
-    typer.Option("--label", metavar="K=V", help="A label of the service: key=text or key:=json. May be repeated."),
+    typer.Option(
+        "--label",
+        metavar="K=V",
+        help="A label of the service: key=text, or key:=json for a value that is not a string, such as "
+        "gpu:=true. May be repeated.",
+    ),
 ]
 
 
 @contextmanager
 def registry_at(address: str) -> Iterator[RegistryClient]:
-    """Yield a client of the registry. Ctrl-C ends the command without an error; a failed call ends it with one line and
-    code 1."""
+    """Yield a client of the registry. If a call fails, print one line and end the command with code 1; end it with code
+    0 at Ctrl-C."""
     # grpc starts threads when it is imported and takes a while: only commands that need it pay for it, and `tron up`
     # and `tron run` start their children before.
     from tron_client.client import RegistryClient
@@ -60,7 +65,8 @@ def registry_at(address: str) -> Iterator[RegistryClient]:
 
 @contextmanager
 def registry_errors(address: str) -> Iterator[None]:
-    """End the command with one line and code 1 for a failed call in the block, and without an error for Ctrl-C."""
+    """Run a block that calls the registry. If a call fails, print one line and end the command with code 1; end it with
+    code 0 at Ctrl-C."""
     from tron_client.errors import InvalidRequest, RegistryUnavailable, TronError
 
     try:
@@ -76,27 +82,28 @@ def registry_errors(address: str) -> Iterator[None]:
 
 
 def refusal(error: Exception) -> str:
-    """Return one line about an invalid request, which the registry or (with a ValueError) the SDK refused."""
+    """Return one line that says what is wrong with a request. `error` is from the registry, or a ValueError of the
+    SDK."""
     fields = getattr(error, "fields", ())
     return "; ".join(f"{each.field}: {each.description}" for each in fields) or str(error)
 
 
 def away(address: str, detail: str = "") -> str:
-    """Return one line about a registry that does not answer, and about the program that answers instead. `detail` is
-    gRPC's message."""
+    """Return one line that says why the registry at an address cannot be reached, for example because another program
+    listens there. `detail` is the message of gRPC."""
     return not_there("registry", address, detail)
 
 
 def address_answers(address: str) -> bool:
-    """Return whether a gRPC server answers at this address, so that an error about the registry can only come from that
-    server."""
+    """Return whether a gRPC server answers at an address."""
     from tron_client.reachability import what_answers
 
     return what_answers(parse_address(address, "")).kind == "grpc"
 
 
 def not_there(name: str, address: str, detail: str = "") -> str:
-    """Return one line about a server that does not answer. Checks the address for at most 2 s."""
+    """Return one line that says why the server at an address cannot be reached. `name` is `registry` or `TRON`, and
+    `detail` the message of gRPC. Probes the address for at most 2 s."""
     from tron_client.reachability import what_answers
 
     found = what_answers(parse_address(address, ""))
@@ -108,7 +115,8 @@ def not_there(name: str, address: str, detail: str = "") -> str:
 
 
 def require_registry(client: RegistryClient) -> None:
-    """End the command now if the registry does not answer: opening a stream would wait forever without a message."""
+    """End the command with an error if the registry does not answer. Called before opening a stream, which would wait
+    forever without a message."""
     client.list_events(limit=1)
 
 
@@ -118,7 +126,8 @@ def _refuse(constant: str) -> None:
 
 
 def labels_from(words: Iterable[str]) -> dict[str, object]:
-    """Return the labels in `key=text` and `key:=json` words. End with a usage error if a word has neither form."""
+    """Return the labels in words of the form `key=text` or `key:=json`. End the command with a usage error for any
+    other word."""
     labels: dict[str, object] = {}
     for word in words:
         key, equals, value = word.partition("=")

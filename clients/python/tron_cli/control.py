@@ -1,8 +1,8 @@
-"""Finds and calls a running demo: the demo listens on a socket that only its user can open, and whose name follows from
-the registry's address.
+"""Sends requests to a running demo. The demo listens on a socket that only its user can open; the name of the socket is
+derived from the address of the registry.
 
-A request is one JSON object on one line, and so is the answer. This module imports nothing heavy, because every agent
-of a demo fleet imports it.
+A request is one JSON object on one line, and so is the answer. This module imports no large packages, because every
+agent of a demo fleet imports it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from tron_cli import messages
 
 ANSWER_SECONDS = 20.0
-"""How long a demo may take to answer: above what an agent needs to start on a busy machine."""
+"""Seconds within which a demo must answer: more than an agent needs to start on a busy machine."""
 _LONGEST_PATH = 100  # the kernel takes 107 bytes, and the draft of a name is a little longer
 _LONGEST_LINE = 64 * 1024
 _EVERYWHERE = ("", "0.0.0.0", "[::]", "localhost", "[::1]")
@@ -31,12 +31,13 @@ class ControlError(Exception):
 
 
 class NoDemo(ControlError):
-    """No demo is running at that registry."""
+    """No demo is running at the registry."""
 
 
 def control_path(registry: str) -> Path:
-    """Return the path of the socket of the demo at a registry; the folder exists, and belongs to the user. Raises
-    ControlError."""
+    """Return the path of the socket of the demo at the registry with this address. Creates the folder of the socket if
+    it is missing. Raises ControlError if the folder cannot be used, other users have access to it, or the path is too
+    long."""
     base = os.environ.get("XDG_RUNTIME_DIR", "")
     folder = Path(base) / "tron" if base else Path(tempfile.gettempdir()) / f"tron-{os.getuid()}"
     try:
@@ -46,7 +47,7 @@ def control_path(registry: str) -> Path:
         raise ControlError(messages.socket_folder_unusable(folder, error.strerror)) from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise ControlError(
-            f"{folder} can be used by other users too; set XDG_RUNTIME_DIR to a folder that only you can use"
+            f"other users have access to the folder {folder}; set XDG_RUNTIME_DIR to a folder that only you can use"
         )
     host, _, port = registry.rpartition(":")
     host = "127.0.0.1" if host in _EVERYWHERE else host
@@ -57,8 +58,8 @@ def control_path(registry: str) -> Path:
 
 
 def ask(path: Path, request: dict[str, Any], timeout: float = ANSWER_SECONDS) -> dict[str, Any]:
-    """Return the demo's answer to a request. Raises NoDemo if no demo listens, and ControlError with the demo's text if
-    it refuses."""
+    """Send a request to the demo, and return its answer. Raises NoDemo if no demo listens at `path`, and ControlError
+    if the demo does not answer within `timeout` seconds, or refuses the request."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(timeout)

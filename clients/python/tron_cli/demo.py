@@ -17,7 +17,7 @@ from tron_cli import messages
 from tron_cli.connection import JsonOption, RegistryOption, address_answers, away
 from tron_cli.control import ControlError, NoDemo, ask, control_path
 from tron_cli.output import fail, out, print_json
-from tron_cli.registering import load_catalogue
+from tron_cli.registering import CATALOGUES, load_catalogue
 from tron_cli.streams import even_unread
 from tron_cli.tls_options import connects
 
@@ -28,14 +28,12 @@ if TYPE_CHECKING:
 DEFAULT_CATALOGUE = "pas"
 _KNOCK_SECONDS = 2.0
 
-CatalogueOption = Annotated[
-    str, typer.Option("--catalogue", metavar="NAME|FILE", help="The catalogue to run: core, pas, or a TOML file.")
-]
-
 
 @connects
 def demo(
-    catalogue: CatalogueOption = DEFAULT_CATALOGUE,
+    catalogue: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help=f"The catalogue to run: {CATALOGUES}.")
+    ] = DEFAULT_CATALOGUE,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
     kill: Annotated[
@@ -61,15 +59,17 @@ def demo(
     ] = "",
     ready_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write one JSON object to this file once all agents are registered."),
+        typer.Option(
+            metavar="FILE",
+            help="When all agents are registered, write a JSON object with their process ids to this file.",
+        ),
     ] = None,
 ) -> None:
     """Run a demo fleet: one process for each service of a catalogue.
 
-    Each service is an agent. Parents restart their children up to three times,
-    then escalate. The options --kill, --kill-once, --hang, --stall and --resume
-    act on a demo that is already running, in another terminal or in `tron up
-    --demo`. To see the alerts, run: tron alerts --follow
+    Each service is an agent. Parents restart a failed child up to three times, then escalate the failure. The options
+    --kill, --kill-once, --hang, --stall and --resume act on a demo that is already running, in another terminal or in
+    `tron up --demo`. To see the alerts, run: tron alerts --follow
     """
     words = {"kill": kill, "kill-once": kill_once, "hang": hang, "stall": stall, "resume": resume}
     asked = {word: service_id for word, service_id in words.items() if service_id}
@@ -142,7 +142,7 @@ async def _run(catalogue: FleetFile, registry: str, control: Path, ready_file: P
 
 
 def to_try(catalogue: FleetFile) -> tuple[str, ...]:
-    """Return example commands that make something happen in the demo, without the leading `tron`."""
+    """Return example commands to try on a running demo, without the leading `tron`."""
     kill = (
         f"demo --kill '{catalogue.favourite}'" if " " in catalogue.favourite else f"demo --kill {catalogue.favourite}"
     )

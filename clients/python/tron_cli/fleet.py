@@ -1,13 +1,13 @@
-"""Runs a demo fleet: every row of a catalogue is an agent in a process of its own, which the orders of a user can kill
-or stop.
+"""Runs a demo fleet: every row of a catalogue is an agent in a process of its own, which users can kill or stop by
+orders.
 
 Each agent has its own process so that a kill is a real kill: SIGKILL breaks the agent's stream as a crash would, and
 SIGSTOP hangs that agent alone; threads or tasks of one process could only imitate this. A process is affordable: an
-agent takes about 0.15 s of one core to start and 20 MB of its own, so some thirty agents are alive within a few seconds
+agent takes about 0.15 s of one core to start and 20 MB of memory, so some thirty agents are alive within a few seconds
 on two cores. Most of that time is the import of grpc, and a process that has imported grpc must not fork, so a common
 ancestor would save little.
 
-The fleet owns the processes but restarts none on its own: parents restart their children by a request to the fleet.
+The fleet owns the processes but restarts none of them on its own: a parent asks the fleet to restart its child.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from tron_cli.fleet_file import FleetFile, Row
 
 _LEAVE_SECONDS = 5.0
-"""How long the agents may take to say goodbye."""
+"""Seconds within which the agents must leave when the fleet ends."""
 _START_SECONDS = 60.0
-"""How long an agent may take until it is registered."""
+"""Seconds within which an agent must be registered."""
 
 
 class FleetError(OrderRefused):
@@ -74,7 +74,8 @@ class Member:
 
 
 class Fleet:
-    """Runs those rows of a catalogue that are not programs of the system, and carries out orders from a socket."""
+    """Runs the rows of a catalogue as agents, except rows for programs of the system, and carries out orders from a
+    socket."""
 
     def __init__(
         self,
@@ -104,8 +105,8 @@ class Fleet:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Start all agents and accept orders until the block ends; then stop all agents. Raises FleetError,
-        ControlError."""
+        """Start all agents and accept orders until the block ends; then stop all agents. Raises FleetError if an agent
+        cannot be started, and ControlError if the socket cannot be used."""
         try:
             async with take_orders(self._control, self.obey):
                 await self._start_all()
@@ -115,7 +116,8 @@ class Fleet:
             await self._end_all()
 
     async def obey(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Carry out one order and return the answer. Raises OrderRefused."""
+        """Carry out one order and return the answer. Raises OrderRefused if the order is invalid or cannot be carried
+        out."""
         acts = {
             "kill": self._kill,
             "kill-once": self._kill_once,
@@ -151,13 +153,13 @@ class Fleet:
     async def _hang(self, member: Member, _: str) -> str:
         self._signal(member, signal.SIGSTOP)
         member.hung = True
-        self._report(f"{member.service_id} hangs")
+        self._report(f"{member.service_id} was stopped and sends no heartbeats")
         return messages.STOPPED
 
     async def _stall(self, member: Member, _: str) -> str:
         self._send(member, "freeze")
         member.stalled = True
-        self._report(f"{member.service_id} stalls")
+        self._report(f"{member.service_id} stalls: it makes no progress")
         return messages.MADE_TO_STALL
 
     async def _resume(self, member: Member, _: str) -> str:
@@ -173,7 +175,7 @@ class Fleet:
         if member.hung:
             self._signal(member, signal.SIGCONT)
         member.hung = member.stalled = False
-        self._report(f"{member.service_id} continues")
+        self._report(f"{member.service_id} was resumed")
         return messages.MADE_TO_CONTINUE
 
     async def _restart(self, member: Member, by: str) -> str:
@@ -229,7 +231,7 @@ class Fleet:
 
     async def _start(self, member: Member) -> None:
         """Start the process of an agent, and return once the agent is registered. Raises FleetError if the process ends
-        before, or takes too long."""
+        before, or the agent is not registered in time."""
         process = await self._spawn(member)
         assert process.stdout is not None
         try:
@@ -276,7 +278,7 @@ class Fleet:
             await member.process.wait()
 
     async def _end_all(self) -> None:
-        """Ask all agents to leave; kill the agents that have not left after a while."""
+        """Ask all agents to leave, and kill those that have not left after `_LEAVE_SECONDS`."""
         left = [member for member in self.members if member.running]
         for member in left:
             with contextlib.suppress(OrderRefused, ProcessLookupError):

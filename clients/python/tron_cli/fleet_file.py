@@ -20,7 +20,7 @@ _TABLES = ("title", "favourite", "defaults", "service")
 
 
 class FleetFileError(Exception):
-    """A catalogue is invalid; the text lists all mistakes, one per line."""
+    """A catalogue is invalid. The text lists all mistakes, separated by semicolons."""
 
     def __init__(self, source: str, problems: Iterable[str]) -> None:
         self.source = source
@@ -29,19 +29,19 @@ class FleetFileError(Exception):
 
 
 class Row(BaseModel):
-    """One service of a catalogue. The fields have the names and meanings of the contract, unless stated otherwise;
-    intervals are in seconds."""
+    """One service of a catalogue. Unless stated otherwise, the fields have the names and meanings of those of a service
+    in the API of the registry; intervals are in seconds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     service_id: str = Field(min_length=1, max_length=512)
     name: str = Field(min_length=1, max_length=100)
     key: str = Field(default="", max_length=100)
-    """A short name for the command line; if empty, the service_id is used."""
+    """A short name of the service for the command line; if empty, only the service_id and the name identify it."""
     type: Literal["agent", "model", "tool"] = "agent"
     role: Literal["production", "staging", "canary", "experimental"] = "production"
     port: int | None = Field(default=None, ge=1, le=65535)
-    """The port of the service: it fills `url` if that is empty, and the label `port`."""
+    """The port of the service. The label `port` is set to it, and an unset `url` to `http://localhost:PORT`."""
     url: str = Field(default="", max_length=2048)
     caps: tuple[str, ...] = Field(default=(), strict=False)
     labels: dict[str, Any] = Field(default_factory=dict)
@@ -86,10 +86,11 @@ class FleetFile:
         self.title = title
         self.rows = rows
         self.favourite = favourite
-        """The service_id that hints and examples name; empty if there is none."""
+        """The service_id that is used in hints and examples; empty if the catalogue sets none."""
 
     def find(self, word: str) -> Row | None:
-        """Return the row with this service_id, this key, or this unique name; None if there is none."""
+        """Return the row whose service_id or key is `word`, or the only row whose name is `word`; None if no row
+        matches."""
         if not word:
             return None
         for row in self.rows:
@@ -103,7 +104,7 @@ class FleetFile:
         return self.find(row.parent)
 
     def children_of(self, row: Row) -> tuple[Row, ...]:
-        """Return the rows that name this one as their parent."""
+        """Return the rows whose parent is `row`."""
         return tuple(each for each in self.rows if self.parent_of(each) is row)
 
 
@@ -114,7 +115,7 @@ def built_in() -> tuple[str, ...]:
 
 
 def load(name_or_path: str) -> FleetFile:
-    """Return a catalogue: a built-in one by its name, any other one by its path. Raises FleetFileError."""
+    """Return a catalogue, given the name of a built-in one or the path of a file. Raises FleetFileError."""
     if name_or_path in built_in():
         text = importlib.resources.files(_PACKAGE).joinpath(f"{name_or_path}.toml").read_text(encoding="utf-8")
         return parse(text, name_or_path)
@@ -133,10 +134,14 @@ def parse(text: str, source: str) -> FleetFile:
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise FleetFileError(source, (f"not TOML: {error}",)) from None
-    problems = [f"[{name}] is not known" for name in document if name not in _TABLES]
+        raise FleetFileError(source, (f"is not valid TOML: {error}",)) from None
+    problems = [
+        f"{name}: is unknown; a catalogue has title, favourite, [defaults] and [[service]]"
+        for name in document
+        if name not in _TABLES
+    ]
     problems += [
-        f"{name}: must be a text" for name in ("title", "favourite") if not isinstance(document.get(name, ""), str)
+        f"{name}: must be a string" for name in ("title", "favourite") if not isinstance(document.get(name, ""), str)
     ]
     defaults, listed = document.get("defaults", {}), document.get("service", [])
     if not isinstance(defaults, dict) or not isinstance(defaults.get("labels", {}), dict):
@@ -189,12 +194,12 @@ def _contradictions(catalogue: FleetFile) -> list[str]:
             problems.append(f"{where}: ttl: {messages.ttl_too_short(row.ttl, row.heartbeat_interval)}")
         if row.parent and catalogue.parent_of(row) is None:
             problems.append(
-                f"{where}: parent: {row.parent!r} is not a service of this catalogue, or several have that name"
+                f"{where}: parent: {row.parent!r} is not a service of this catalogue, or several rows have this name"
             )
     favourite = catalogue.find(catalogue.favourite)
     if catalogue.favourite and (favourite is None or favourite.system):
         problems.append(
-            f"favourite: {catalogue.favourite!r} is not a service of this catalogue, or it belongs to the system"
+            f"favourite: {catalogue.favourite!r} is not a service of this catalogue, or is a program of the system"
         )
     return problems or _cycles(catalogue)
 

@@ -1,4 +1,5 @@
-"""The commands that refuse single JSON Web Tokens."""
+"""The commands `tron token deny`, `tron token allow` and `tron token denied`, which refuse single JSON Web Tokens
+(JWTs)."""
 
 from __future__ import annotations
 
@@ -21,10 +22,11 @@ from tron_cli.tls_options import connects
 if TYPE_CHECKING:
     from tron_client.access import DeniedJwtInfo
 
-IssuerOption = Annotated[str, typer.Option("--issuer", metavar="URL", help="The issuer of the JWT, its claim iss.")]
-IdOption = Annotated[str, typer.Option("--jti", metavar="ID", help="The id of the JWT, its claim jti.")]
+IssuerOption = Annotated[str, typer.Option("--issuer", metavar="URL", help="The issuer of the JWT (its claim iss).")]
+IdOption = Annotated[str, typer.Option("--jti", metavar="ID", help="The id of the JWT (its claim jti).")]
 FileOption = Annotated[
-    Path | None, typer.Option("--file", metavar="FILE", help="A file with the JWT itself, instead of its id.")
+    Path | None,
+    typer.Option("--file", metavar="FILE", help="A file that contains the JWT, instead of --issuer and --jti."),
 ]
 
 
@@ -34,14 +36,13 @@ def deny(
     issuer: IssuerOption = "",
     jwt_id: IdOption = "",
     file: FileOption = None,
-    description: Annotated[str, typer.Option(metavar="TEXT", help="Why it is denied.")] = "",
+    description: Annotated[str, typer.Option(metavar="TEXT", help="Why the JWT is denied.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Deny a JSON Web Token (JWT), which its issuer cannot revoke.
+    """Refuse a JSON Web Token (JWT) from now on, although it is still valid at its issuer.
 
-    Its open calls end within a second, and it is refused everywhere. A JWT
-    without an id (jti) can be denied only with its principal; see: tron grant
-    deny
+    The JWT is refused at all ports, and open calls that use it end within a second. A JWT without an id (jti) cannot be
+    denied alone; deny its principal with: tron grant deny
     """
     issuer, jwt_id, ends_at = _named(issuer, jwt_id, file)
     with access(registry) as client:
@@ -57,7 +58,7 @@ def allow(
     file: FileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Stop denying a JSON Web Token."""
+    """Accept a denied JSON Web Token (JWT) again."""
     issuer, jwt_id, _ = _named(issuer, jwt_id, file)
     with access(registry) as client:
         found = client.allow_jwt(issuer, jwt_id)
@@ -66,7 +67,7 @@ def allow(
 
 @connects
 def denied(registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False) -> None:
-    """List the JSON Web Tokens that are denied."""
+    """List the denied JSON Web Tokens (JWTs)."""
     with access(registry) as client:
         found = client.list_denied_jwts()
     if as_json:
@@ -87,7 +88,8 @@ def denied(registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = Fa
 
 
 def _named(issuer: str, jwt_id: str, file: Path | None) -> tuple[str, str, datetime | None]:
-    """Return the issuer, the id and the end of a JWT. Ends the command if the options do not name one."""
+    """Return the issuer, the id and the expiry of the JWT that the options identify; the expiry is known only from a
+    file. End the command if they identify none."""
     if file is None:
         if not issuer or not jwt_id:
             raise typer.BadParameter(messages.NAME_A_JWT, param_hint="--file")
@@ -106,7 +108,7 @@ def _named(issuer: str, jwt_id: str, file: Path | None) -> tuple[str, str, datet
 
 
 def _claims(file: Path) -> dict[str, Any]:
-    """Return what a JWT in a file says; the command denies it, so nothing of it needs to be verified."""
+    """Return the claims of the JWT in a file. They are not verified, because the command only denies the JWT."""
     from grid_hosting.access.jwt_form import InvalidJwtError, read_jwt
 
     try:

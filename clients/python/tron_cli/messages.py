@@ -10,17 +10,17 @@ from pathlib import Path
 
 # --- usage ------------------------------------------------------------------------------------------------------------
 
-WHICH_ALERTS = "give an ALERT_ID, or --all, or --service and --recipient"
-ONE_AT_A_TIME = "give only one of these options at a time"
-FORCE_NEEDS_CHANGES = "--force requires changes for one service: --service ID NAME=VALUE"
-FORCE_HINT = "; --force sets thresholds of a service that is not registered yet"
+WHICH_ALERTS = "give one of these: an ALERT_ID, --all, or a filter (--service, --recipient or both)"
+ONE_AT_A_TIME = "use only one of these options at a time"
+FORCE_NEEDS_CHANGES = "--force requires a service and its changes: --service ID NAME=VALUE"
+FORCE_HINT = "; use --force to set thresholds of a service that is not registered yet"
 OVERRIDES_ONLY_LISTS = (
     "--overrides lists all overrides and cannot be combined with other arguments; for one service, use --service ID"
 )
 OFF_TAKES_NOTHING = "--off cannot be combined with --for or --reason"
-NAME_A_SERVICE = "name a service"
+NAME_A_SERVICE = "give the ID of a service"
 SERVICE_OF_A_CATALOGUE = "--service requires --catalogue"
-NAME_OR_CATALOGUE = "give a --name, or a --catalogue"
+NAME_OR_CATALOGUE = "--name or --catalogue is required"
 NEEDS_DEMO = "--catalogue requires --demo"
 
 
@@ -29,7 +29,7 @@ def not_with(other: str) -> str:
 
 
 def not_a_label(word: str) -> str:
-    return f"the label {word!r} has neither the form key=text nor key:=json"
+    return f"the label {word!r} is invalid; write key=text, or key:=json for a value that is not a string"
 
 
 def label_is_not_json(word: str, value: str) -> str:
@@ -145,7 +145,7 @@ def taken_over(service_id: str) -> str:
 
 
 def not_restarted(ending: str, asked: str) -> str:
-    return f"the program {ending}; it is not restarted, because {asked} requested the end"
+    return f"the program {ending}; it is not restarted, because {asked} asked it to stop"
 
 
 def end_not_reported(why: str) -> str:
@@ -161,15 +161,15 @@ def no_heartbeat(why: str) -> str:
 
 
 def sends_its_own(service_id: str) -> str:
-    return f"{service_id} sends its own heartbeats"
+    return f"{service_id} sends its own heartbeats, so it is not probed"
 
 
 def url_unreadable(url: str) -> str:
-    return f"the url {url!r} is invalid"
+    return f"the URL {url!r} is invalid"
 
 
 def url_uncheckable(url: str) -> str:
-    return f"the url {url!r} cannot be probed"
+    return f"the URL {url!r} cannot be probed; it must begin with http://, https://, or grpc:// or tcp:// with a port"
 
 
 def url_does_not_answer(url: str, error: Exception) -> str:
@@ -185,7 +185,7 @@ def rejected(why: str) -> str:
 
 
 def not_accepted(why: str) -> str:
-    return f"the registry did not accept the registration: {why}"
+    return f"the registration failed: {why}"
 
 
 # --- tron up ----------------------------------------------------------------------------------------------------------
@@ -254,11 +254,11 @@ def previous_content(folder: str) -> str:
 
 
 def file_exists(path: str) -> str:
-    return f"{path} exists; choose another file with --output"
+    return f"{path} already exists; choose another file with --output"
 
 
 def bundle_written(path: str, size: int) -> str:
-    return f"Wrote {path} ({size / 1024:.0f} KB). Look through it before you send it."
+    return f"Wrote {path} ({size / 1024:.0f} KB). Review it before you send it."
 
 
 def not_in_bundle(what: str) -> str:
@@ -269,7 +269,7 @@ def not_in_bundle(what: str) -> str:
 
 NO_DEMO_THERE = "no demo is running at this registry"
 ANOTHER_DEMO = "another demo is running at this registry; stop it first"
-DEMO_IS_ENDING = "the demo is ending"
+DEMO_IS_ENDING = "the demo is shutting down"
 DEMO_ENDED = "the demo ended before it answered the request"
 TOO_MANY_CALLERS = "too many commands are using the demo at once; try again"
 ORDER_IS_AN_OBJECT = "an order must be a JSON object"
@@ -278,8 +278,8 @@ KILLED_UNTIL_RESUMED = "killed; it will be killed again after each restart until
 STOPPED = "stopped (SIGSTOP), so that it sends no heartbeats"
 MADE_TO_STALL = "made to stall: it sends heartbeats but makes no progress"
 STARTED_AGAIN = "started again"
-LEFT_ALONE = "the service is healthy, so nothing was done"
-MADE_TO_CONTINUE = "made to continue"
+LEFT_ALONE = "left as it is, because it runs normally"
+MADE_TO_CONTINUE = "resumed"
 
 
 def no_demo_at(registry: str) -> str:
@@ -334,18 +334,18 @@ def does_not_run(service_id: str) -> str:
 
 
 def none_of(word: str, known: Iterable[str]) -> str:
-    """A word is none of those that an option takes."""
-    return f"{word!r} is none of {', '.join(known)}"
+    """Return the error for a word that is not one of the values that an option accepts."""
+    return f"{word!r} is not one of {', '.join(known)}"
 
 
-LABELS_MUST_BE_JSON = "must have values that JSON has: write dates and times as text"
+LABELS_MUST_BE_JSON = "must have values that JSON supports; write dates and times as strings"
 DEFAULTS_MUST_BE_A_TABLE = "defaults: [defaults] must be a table, and so must its labels"
 SERVICE_MUST_BE_TABLES = "service: [[service]] must be an array of tables"
 NO_SERVICE = "the file has no [[service]] table"
 
 
 def no_such_catalogue(known: str) -> str:
-    return f"no file and no built-in catalogue has this name (the catalogues are {known})"
+    return f"there is no file and no built-in catalogue with this name (built-in catalogues: {known})"
 
 
 def already_used(word: str, number: int) -> str:
@@ -366,16 +366,16 @@ NEEDS_CRYPTOGRAPHY = "this command needs the package cryptography; install it wi
 
 
 def no_ca_in(folder: Path) -> str:
-    return f"there is no CA in {folder}; make one with: tron ca init {folder}"
+    return f"there is no CA in {folder}; create one with: tron ca init {folder}"
 
 
 def ca_made(certificate: str, spiffe_id: str) -> str:
-    return f"Made the CA {certificate} for {spiffe_id}."
+    return f"Created the CA {certificate} for {spiffe_id}."
 
 
 def ca_next(option: str) -> tuple[str, ...]:
     return (
-        "Make certificates with, for example:",
+        "Create certificates with, for example:",
         f"  tron ca issue registry --server --dns registry.example{option}",
         f"  tron ca issue worker-1{option}",
     )
@@ -383,14 +383,19 @@ def ca_next(option: str) -> tuple[str, ...]:
 
 def certificate_made(spiffe_id: str, end: str, hosts: str) -> str:
     of_hosts = f" and the hosts {hosts}" if hosts else ""
-    return f"The certificate is for {spiffe_id}{of_hosts}, and valid until {end}."
+    return f"The certificate is for {spiffe_id}{of_hosts}, and is valid until {end}."
 
 
 def certificate_settings(ca: str, cert: str, key: str, *, server: bool) -> tuple[str, ...]:
-    lines = ("Clients use it with these variables:", f"  TRON_CA={ca}", f"  TRON_CERT={cert}", f"  TRON_KEY={key}")
+    lines = (
+        "For clients, set these environment variables:",
+        f"  TRON_CA={ca}",
+        f"  TRON_CERT={cert}",
+        f"  TRON_KEY={key}",
+    )
     if not server:
         return lines
-    settings = ("Servers use it with these settings in tron.toml:", "  [security]", f'  cert = "{cert}"')
+    settings = ("For servers, add these settings to tron.toml:", "  [security]", f'  cert = "{cert}"')
     return (*settings, f'  key = "{key}"', f'  client_ca = "{ca}"', *lines)
 
 
@@ -399,23 +404,24 @@ def certificate_settings(ca: str, cert: str, key: str, *, server: bool) -> tuple
 NO_TOKENS = "There are no tokens."
 NO_PRINCIPALS = "There are no principals."
 NO_RIGHTS = "no rights"
-TOKEN_TO_STDOUT = "with -, --name is needed, and --json is not possible"
+TOKEN_TO_STDOUT = "`--out -` requires --name, and cannot be combined with --json"
 TOKEN_AS_ARGUMENT = (
-    "this is a token, not the id of one; other users may have seen it: revoke it by the first 8 characters after tron_"
+    "this is a token, not the id of a token; other users may have seen it on the command line: revoke "
+    "it by its id, the first 8 characters after tron_"
 )
 
 
 def token_created(token_id: str, principal: str, rights: str, end: str) -> str:
-    until = f"until {end}" if end else "without an end"
-    return f"Created the token {token_id} of {principal} ({rights}), valid {until}."
+    until = f"is valid until {end}" if end else "does not expire"
+    return f"Created the token {token_id} of {principal} ({rights}); it {until}."
 
 
 def token_use(file: str) -> str:
-    return f"Clients use it with TRON_TOKEN_FILE={file}"
+    return f"To use the token, set TRON_TOKEN_FILE={file}"
 
 
 def denied_now(name: str) -> str:
-    return f"{name} is refused from now on; to undo it, run: tron grant allow {name}"
+    return f"{name} is refused from now on; to undo this, run: tron grant allow {name}"
 
 
 def allowed_now(name: str) -> str:
@@ -427,11 +433,11 @@ def token_revoked(token_id: str, principal: str) -> str:
 
 
 def rights_now(principal: str, rights: str) -> str:
-    return f"{principal} now has: {rights}."
+    return f"{principal} now has these rights: {rights}."
 
 
 NO_DENIED = "No JWTs are denied."
-NAME_A_JWT = "name the JWT by --issuer and --jti, or by a file that contains it"
+NAME_A_JWT = "identify the JWT either by --issuer and --jti, or by --file"
 
 
 def jwt_denied(jwt_id: str, issuer: str) -> str:
@@ -443,33 +449,36 @@ def jwt_allowed(jwt_id: str, issuer: str) -> str:
 
 
 def not_a_jwt(file: str) -> str:
-    return f"{file}: is not a JWT"
+    return f"{file} does not contain a JWT"
 
 
 def jwt_without_id(file: str, issuer: str, subject: str) -> str:
-    return f"{file}: has no id (jti), so deny its principal: tron grant deny 'jwt:{issuer}#{subject}'"
+    return (
+        f"the JWT in {file} has no id (jti), so it cannot be denied alone; to deny its principal, run: "
+        f"tron grant deny 'jwt:{issuer}#{subject}'"
+    )
 
 
 def who_you_are(principal: str, group: str, rights: str, end: str) -> str:
-    of_group = f" of the group {group}" if group else ""
-    until = f"; the credential ends at {end}" if end else ""
+    of_group = f" (group {group})" if group else ""
+    until = f"; the credential expires at {end}" if end else ""
     return f"{principal}{of_group}: {rights}{until}"
 
 
 def needs_ids(role: str) -> str:
-    return f"the role {role} needs the ids for which it is granted; all of them are '*'"
+    return f"the role {role} requires the ids for which it is granted; '*' means all ids"
 
 
 def not_a_grant(text: str) -> str:
-    return f"{text!r} is not a right; write a role and a pattern, for example 'observer *'"
+    return f"{text!r} is not a valid grant; write a role and a pattern, for example 'observer *'"
 
 
 def not_a_lifetime(text: str) -> str:
-    return f"{text!r} is not a time; write, for example, 12h, 90d or 1y, or never"
+    return f"{text!r} is not a valid lifetime; write, for example, 12h, 90d or 1y, or never"
 
 
 def token_file_exists(path: str) -> str:
-    return f"{path} exists; --force replaces it"
+    return f"{path} already exists; use --force to replace it"
 
 
 def no_folder(path: str) -> str:
@@ -478,30 +487,32 @@ def no_folder(path: str) -> str:
 
 # --- tron security ----------------------------------------------------------------------------------------------------
 
-AUTHENTICATION_DIFFERS = "authentication: the programs of tron up need the same value; set it in [security]"
-TOKEN_OF_ONE_HOUR = "Wrote a token of an administrator, valid for one hour, to {}"
+AUTHENTICATION_DIFFERS = "authentication must have the same value for all programs of tron up; set it in [security]"
+TOKEN_OF_ONE_HOUR = "Wrote an administrator token, valid for one hour, to {}"
 
 
 def secured_already(settings: str) -> str:
-    return f"{settings}: authentication is enabled already; for a token, run: tron security admin-token"
+    why = f"{settings}: authentication is already enabled"
+    return f"{why}; to create an administrator token, run: tron security admin-token"
 
 
-KEEP_OR_REVOKE = "--keep-access and --revoke-access exclude each other"
+KEEP_OR_REVOKE = "--keep-access and --revoke-access cannot be combined"
 
 
 def access_of(grants: Iterable[object], tokens: int) -> str:
-    """What a principal may do, and how many tokens it has."""
+    """Return the rights of a principal, and the number of its valid tokens, as text."""
     rights = ", ".join(map(str, grants)) or NO_RIGHTS
     return f"{rights} ({tokens} valid {'token' if tokens == 1 else 'tokens'})"
 
 
-ACCESS_LISTED = "These principals exist already:"
+ACCESS_LISTED = "The data directory already has these principals:"
 
 
 def access_exists(folder: str) -> str:
     return (
-        f"{folder} has principals that would be valid from now on; nothing was changed. If you know all of them, add "
-        "--keep-access (tron token revoke ends a single token later); otherwise delete them with --revoke-access"
+        f"the tokens of the principals in {folder} would be accepted from now on; nothing was changed. If you know all "
+        "of these principals, add --keep-access (to revoke a single token later: tron token revoke); otherwise delete "
+        "them with --revoke-access"
     )
 
 
@@ -525,22 +536,24 @@ def secured_next(ca: str, token: str) -> tuple[str, ...]:
     trust = f"TRON_CA={ca} " if ca else ""
     return (
         "Then restart the system: tron up",
-        "To manage it:",
+        "To manage the system, set these variables:",
         f"  export {trust}TRON_TOKEN_FILE={token}",
-        "For each kind of agent, make a token:",
+        "For each kind of agent, create a token:",
         "  tron token create --role agent --ids 'worker-*' --out worker.token",
         "Agents need the CA certificate and their token:",
         f"  {trust}TRON_TOKEN_FILE=worker.token",
-        "For yourself, make a token that lasts longer: tron token create --role admin --out me.token",
+        "For yourself, create a token that is valid for longer: tron token create --role admin --out me.token",
     )
 
 
 def renew_certificate(name: str, days: int, option: str) -> str:
-    return f"The certificate of the servers is valid for {days} days. Before it ends, run: tron ca renew {name}{option}"
+    return (
+        f"The certificate of the servers is valid for {days} days. Before it expires, run: tron ca renew {name}{option}"
+    )
 
 
 def no_registry_in(folder: str) -> str:
-    return f"{folder}: no registry has run in this directory; name the one of tron up, or of the registry"
+    return f"no registry has run in {folder}; set --data-dir to the data directory of tron up, or of the registry"
 
 
 def not_your_directory(folder: str, owner: str) -> str:
@@ -548,11 +561,11 @@ def not_your_directory(folder: str, owner: str) -> str:
 
 
 def not_a_program(name: str) -> str:
-    return f"{name!r} is neither monitor nor gateway; the registry makes a token of its own"
+    return f"{name!r} is neither monitor nor gateway; the registry creates its own token"
 
 
 def program_token_made(program: str, file: str) -> str:
-    return f"Wrote the token of the {program} to {file}; name it in the settings: [{program}] token_file"
+    return f"Wrote the token of the {program} to {file}; set token_file in [{program}] of the settings to this path"
 
 
 def admin_now(principal: str) -> str:
@@ -561,5 +574,5 @@ def admin_now(principal: str) -> str:
 
 def authenticate_first(command: str, *, certificates: bool) -> str:
     if certificates:
-        return f"Callers authenticate. For an administrator, run: {command} security grant-admin PRINCIPAL"
-    return f"Callers authenticate. For a token of an administrator, run: {command} security admin-token"
+        return f"Callers must authenticate. To create an administrator, run: {command} security grant-admin PRINCIPAL"
+    return f"Callers must authenticate. To create an administrator token, run: {command} security admin-token"

@@ -1,8 +1,8 @@
 """The command `tron probe`, which probes programs that cannot be changed, and sends heartbeats for the healthy ones.
 
-Each row of a catalogue is checked at its `url`: `grpc://` by the gRPC health protocol, `http(s)://` by its /health (or
-its own path), `tcp://` by a connection. Healthy programs are registered, and one stream carries their heartbeats. For
-the other programs the command prints the reason, and TRON detects their silence.
+Each row of a catalogue is checked at its `url`: `grpc://` by the gRPC health protocol, `http(s)://` by a request for
+/health (or for the path of the URL), `tcp://` by a connection. Healthy programs are registered, and one stream carries
+their heartbeats. For the other programs the command prints the reason, and TRON detects their silence.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tron_client.address import DEFAULT_REGISTRY
 from tron_cli import messages
 from tron_cli.connection import JsonOption, RegistryOption, away, refusal
 from tron_cli.output import fail, out, print_json
-from tron_cli.registering import chosen, load_catalogue
+from tron_cli.registering import CATALOGUES, chosen, load_catalogue
 from tron_cli.streams import even_unread
 from tron_cli.tls_options import connects, https_trust
 
@@ -44,12 +44,14 @@ class Finding:
 def probe(
     catalogue: Annotated[
         str,
-        typer.Option(metavar="NAME|FILE", help="The catalogue of the programs to probe: core, pas, or a TOML file."),
+        typer.Option(metavar="NAME|FILE", help=f"The catalogue of the programs to probe: {CATALOGUES}."),
     ],
     service: Annotated[
-        str, typer.Option(metavar="KEY", help="Probe only this service of the catalogue: its key, id or name.")
+        str, typer.Option(metavar="KEY", help="Probe only the service of the catalogue with this key, id or name.")
     ] = "",
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.05, help="How long to wait for an answer.")] = 2.0,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.05, help="How long to wait for the answer of a program.")
+    ] = 2.0,
     once: Annotated[
         bool, typer.Option("--once", help="Probe each program once, print the results, and send no heartbeats.")
     ] = False,
@@ -58,9 +60,8 @@ def probe(
 ) -> None:
     """Send heartbeats for programs that you cannot change.
 
-    The command probes each program of a catalogue at its URL: it sends
-    heartbeats for the programs that are healthy, and prints the reason for each
-    program that is not.
+    The command probes each program of a catalogue at its URL. It registers the programs that are healthy and sends
+    heartbeats for them. For each program that is not healthy, it prints the reason, and sends no heartbeats.
     """
     rows = chosen(load_catalogue(catalogue), service)
     try:
@@ -88,7 +89,8 @@ def _report(row: Row, finding: Finding, as_json: bool) -> None:
 
 
 async def check(url: str, timeout: float) -> Finding:
-    """Check one program. Never raises for an error of the program."""
+    """Check the program at a URL, and return the result. An error of the program is part of the result and never
+    raised. `timeout`: seconds."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -120,7 +122,7 @@ async def _check_http(url: str, timeout: float) -> Finding:
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, TimeoutError, ValueError) as error:
         return Finding(messages.url_does_not_answer(url, error))
     if not answer.is_success:
-        return Finding(f"{url} answers {answer.status_code}")
+        return Finding(f"{url} answers with status {answer.status_code}")
     try:
         said = json.loads(body)
     except (ValueError, RecursionError):
@@ -162,7 +164,7 @@ async def _check_grpc(host: str, port: int, timeout: float) -> Finding:
             return Finding(f"{host}:{port} does not answer: {error.code().name}{through}")
     if answer.status == health_pb2.HealthCheckResponse.SERVING:
         return Finding()
-    return Finding(f"{host}:{port} says {health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)}")
+    return Finding(f"{host}:{port} reports {health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)}")
 
 
 @dataclass(slots=True)

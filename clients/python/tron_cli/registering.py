@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from tron_cli.fleet_file import FleetFile, Row
 
+CATALOGUES = "core (the six core services), pas (about thirty agents in a hierarchy), or the path of a TOML file"
+"""The catalogues that an option accepts, for its help."""
+
 # Whoever serves on this machine answers at once.
 _KNOCK_SECONDS = 0.5
 
@@ -35,7 +38,8 @@ def load_catalogue(name_or_path: str) -> FleetFile:
 
 
 def chosen(catalogue: FleetFile, word: str) -> Sequence[Row]:
-    """Return all rows, or the one that `word` names. End with a usage error if there is no such row."""
+    """Return the row with the key, id or name `word`; all rows if `word` is empty. End the command with a usage error
+    if there is no such row."""
     if not word:
         return catalogue.rows
     row = catalogue.find(word)
@@ -46,7 +50,7 @@ def chosen(catalogue: FleetFile, word: str) -> Sequence[Row]:
 
 
 def register_rows(client: RegistryClient, source: str, rows: Sequence[Row], as_json: bool) -> None:
-    """Register rows and print the results. End with code 1 if the registry refused one.
+    """Register rows and print the results. End the command with code 1 if the registry refused one.
 
     A service that is connected sends its own heartbeats, so it is skipped: registering it again would supersede it.
     """
@@ -95,12 +99,12 @@ def _show(outcomes: Sequence[dict[str, object]]) -> None:
     out.print(table)
     if any(each["outcome"] == "registered" for each in outcomes):
         out.print(
-            "No program sends heartbeats for these services: they are deregistered after three missed heartbeats."
+            "The command sends no heartbeats for these services: they are deregistered after three missed heartbeats."
         )
 
 
 def _answers(url: str) -> bool | None:
-    """Return whether a program listens at a URL; None if the URL has no port."""
+    """Return whether a program accepts connections at a URL; None if the URL has no port."""
     try:
         address = urlsplit(url)
         if address.hostname is None or address.port is None:

@@ -1,4 +1,4 @@
-"""The commands `tron security`: they work on the data directory, and need no server."""
+"""The commands `tron security`, which work on the data directory and need no running server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     from grid_hosting.access.book import AccessBook
     from grid_hosting.access.store import AccessStore
 
-app = CommandLine(no_args_is_help=True, help="Secure a system, and make its first tokens; no server is needed.")
+app = CommandLine(
+    no_args_is_help=True,
+    help="Secure a system and create its first tokens. The commands work on the data directory; no server needs "
+    "to run.",
+)
 
 DATA_DIR = Path("tron-data")
 SETTINGS = Path("tron.toml")
@@ -36,47 +40,67 @@ ADMIN_FILE = "admin.token"
 _DATABASE = "registry.db"
 
 DataDirOption = Annotated[
-    Path, typer.Option("--data-dir", metavar="DIR", help="The data directory of tron up, or that of a registry.")
+    Path,
+    typer.Option(
+        "--data-dir", metavar="DIR", help="The data directory of tron up, or of a registry that runs without it."
+    ),
 ]
 OutOption = Annotated[
     Path | None,
-    typer.Option("--out", metavar="FILE", help="The file for the token, of mode 0600.", show_default=False),
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="The file to which the token is written, with mode 0600. Default: admin.token in the data directory.",
+        show_default=False,
+    ),
 ]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace a file that exists.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
 
 
 @app.command()
 def enable(
     data_dir: DataDirOption = DATA_DIR,
     config: Annotated[
-        Path, typer.Option("--config", metavar="FILE", help="The settings file, which is written.")
+        Path, typer.Option("--config", metavar="FILE", help="The settings file to which the settings are added.")
     ] = SETTINGS,
     ca_dir: Annotated[
         Path,
-        typer.Option("--ca-dir", metavar="DIR", help="The directory of the private CA, if the settings name no cert."),
+        typer.Option(
+            "--ca-dir",
+            metavar="DIR",
+            help="The directory of the private CA that issues the certificate if the settings contain none.",
+        ),
     ] = CA_FOLDER,
     dns: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A DNS name of the servers. May be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A DNS name at which clients reach the servers; the certificate includes it. May be repeated.",
+        ),
     ] = None,
     ip: Annotated[
-        list[str] | None, typer.Option(metavar="ADDR", help="An IP address of the servers. May be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="ADDR",
+            help="An IP address at which clients reach the servers; the certificate includes it. May be repeated.",
+        ),
     ] = None,
     keep_access: Annotated[
-        bool, typer.Option("--keep-access", help="Keep the principals and tokens that exist already.")
+        bool, typer.Option("--keep-access", help="Keep the principals and tokens that the data directory already has.")
     ] = False,
     revoke_access: Annotated[
-        bool, typer.Option("--revoke-access", help="Delete the principals and tokens that exist already.")
+        bool,
+        typer.Option("--revoke-access", help="Delete the principals and tokens that the data directory already has."),
     ] = False,
 ) -> None:
-    """Secure a system: TLS on all ports, and authentication of all callers.
+    """Secure a system with TLS on all ports and authentication of all callers.
 
-    Registrations and events are kept. Without a certificate in the settings,
-    this makes one, with a private CA (see: tron ca). The token for the first
-    steps is valid for one hour.
+    Registrations and events are kept. If the settings contain no certificate, the command creates one with a private CA
+    (see: tron ca). It also creates an administrator token for the first steps, valid for one hour.
 
-    Principals and tokens that exist already would be valid from now on, and may
-    be those of anybody. This lists them, and changes nothing, until you decide
-    by --keep-access or --revoke-access.
+    If the data directory already has principals, the tokens of these would be accepted from now on, no matter who
+    created them. In this case the command lists the principals and changes nothing, until you decide with --keep-access
+    or --revoke-access.
     """
     if keep_access and revoke_access:
         raise typer.BadParameter(messages.KEEP_OR_REVOKE, param_hint="--keep-access")
@@ -118,11 +142,10 @@ def enable(
 
 @app.command("admin-token")
 def admin_token(data_dir: DataDirOption = DATA_DIR, file: OutOption = None, force: ForceOption = False) -> None:
-    """Make a token of an administrator that is valid for one hour.
+    """Create an administrator token, valid for one hour.
 
-    It needs no other token, but write access to the data directory of the
-    registry: for the first token, and if all others are lost. The registry may
-    run meanwhile. The audit log has a record of it.
+    The command needs no other token, only write access to the data directory of the registry. Use it for the first
+    token, or if all others are lost. The registry may be running. The audit log records that the token was created.
     """
     with _failing():
         folder = _registry_folder(data_dir, existing=True)
@@ -137,10 +160,10 @@ def grant_admin(
     ],
     data_dir: DataDirOption = DATA_DIR,
 ) -> None:
-    """Make a principal an administrator: that of a client certificate.
+    """Make the principal of a client certificate an administrator.
 
-    If client certificates authenticate, nobody can send a token beside one.
-    Otherwise use: tron security admin-token
+    Use this if client certificates authenticate callers, because a caller with such a certificate cannot also send a
+    token. Otherwise use: tron security admin-token
     """
     from grid_hosting.access import programs
 
@@ -152,15 +175,17 @@ def grant_admin(
 
 @app.command("program-token")
 def program_token(
-    program: Annotated[str, typer.Argument(metavar="PROGRAM", help="monitor or gateway.")],
-    file: Annotated[Path, typer.Option("--out", metavar="FILE", help="The file for the token, of mode 0600.")],
+    program: Annotated[str, typer.Argument(metavar="PROGRAM", help="The program: monitor (which is TRON) or gateway.")],
+    file: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="The file to which the token is written, with mode 0600.")
+    ],
     data_dir: DataDirOption = DATA_DIR,
     force: ForceOption = False,
 ) -> None:
-    """Make the token by which TRON or the gateway authenticates.
+    """Create the token with which TRON or the gateway authenticates.
 
-    Only for programs that run without tron up, which makes the tokens of its
-    programs. Former tokens of the program are revoked.
+    Use this only for programs that run without tron up, which creates the tokens of its own programs. Former tokens of
+    the program are revoked.
     """
     from grid_hosting.access import programs
 
@@ -289,7 +314,7 @@ def _check_file(path: Path, *, force: bool) -> None:
 
 @contextmanager
 def _failing() -> Iterator[None]:
-    """End the command with one line for a file or a directory that cannot be used."""
+    """End the command with one line if a file or a directory cannot be used, or a setting is invalid."""
     from grid_model.errors import TronError
 
     try:

@@ -23,7 +23,8 @@ def one_of(words: Any) -> str:
 
 @dataclass(frozen=True)
 class ServiceOptions:
-    """The values of these options. To add an option, add a field here and its keyword to `keywords`."""
+    """The values of the options that describe a service. To add an option, add a field here and its keyword to
+    `keywords`."""
 
     type_: Annotated[
         ServiceType,
@@ -45,13 +46,14 @@ class ServiceOptions:
         list[str] | None,
         typer.Option(
             metavar="PATTERN",
-            help="The id of a service of another owner that may not name this one as its parent: exact, or a prefix "
-            "with * at its end. May be repeated.",
+            help="Refuse to be the parent of services of other owners with this id. A * at the end matches "
+            "all ids with that prefix. May be repeated.",
         ),
     ] = None
 
     def keywords(self) -> dict[str, Any]:
-        """Return the values as keywords of the SDK. End with a usage error for an invalid label."""
+        """Return the values as keyword arguments for the SDK. End the command with a usage error if a label is
+        invalid."""
         return {
             "type": self.type_,
             "role": self.role,
@@ -67,7 +69,8 @@ _OPTIONS = inspect.signature(ServiceOptions, eval_str=True).parameters
 
 
 def with_service_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command with these options instead of its parameter `options`, which receives their values."""
+    """Return a command that has the options of `ServiceOptions` in place of its parameter `options`, and passes their
+    values to it."""
 
     @functools.wraps(command)
     def run(**values: Any) -> None:

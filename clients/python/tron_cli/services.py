@@ -11,9 +11,9 @@ from rich.table import Table
 from tron_client.address import DEFAULT_REGISTRY
 
 from tron_cli import messages
-from tron_cli.connection import JsonOption, LabelOption, RegistryOption, labels_from, registry_at, require_registry
+from tron_cli.connection import JsonOption, RegistryOption, labels_from, registry_at, require_registry
 from tron_cli.output import age, clock_time, liveness_markup, one_line, out, print_json
-from tron_cli.registering import chosen, load_catalogue, register_rows
+from tron_cli.registering import CATALOGUES, chosen, load_catalogue, register_rows
 from tron_cli.service_options import ServiceOptions, ServiceRole, ServiceType, one_of, with_service_options
 from tron_cli.tls_options import OPTION_NAMES, connects
 
@@ -57,9 +57,16 @@ def services(
         Liveness | None,
         typer.Option(metavar=one_of(Liveness), case_sensitive=False, help="List only services with this liveness."),
     ] = None,
-    label: LabelOption = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="K=V",
+            help="List only services with this label: key=text, or key:=json for a value that is not a string. May be "
+            "repeated; a service must have all of the labels.",
+        ),
+    ] = None,
     gone: Annotated[
-        bool, typer.Option("--gone", help="List services that are no longer registered, and why; newest removal first.")
+        bool, typer.Option("--gone", help="List services that were removed, and why; the newest removal comes first.")
     ] = False,
 ) -> None:
     """List the registered services and their liveness."""
@@ -154,10 +161,10 @@ def watch(
     since: Annotated[
         int,
         typer.Option(
-            min=0, metavar="REVISION", help="Print only changes after this revision; 0: print all services first."
+            min=0, metavar="REVISION", help="Print only changes after this revision. With 0, print all services first."
         ),
     ] = 0,
-    count: Annotated[int, typer.Option(metavar="N", min=0, help="Exit after this many changes; 0: never.")] = 0,
+    count: Annotated[int, typer.Option(metavar="N", min=0, help="Exit after this many changes; 0 means no limit.")] = 0,
 ) -> None:
     """Print each change of a service as it happens, until Ctrl-C.
 
@@ -176,7 +183,7 @@ def watch(
 
 
 def change_document(change: ServiceChange) -> dict[str, object]:
-    """Return a change as one line of the JSON stream."""
+    """Return a change as a document, which `tron watch --json` prints as one line."""
     document = change.to_dict()
     if change.service is not None:
         document["service_id"] = change.service.service_id  # so that a reader finds the id in the same place always
@@ -207,14 +214,17 @@ def change_markup(change: ServiceChange) -> str:
 def register(
     context: typer.Context,
     name: Annotated[
-        str, typer.Option(metavar="NAME", help="The display name of the service; need not be unique.")
+        str,
+        typer.Option(
+            metavar="NAME", help="The display name of the service; it need not be unique. Required without --catalogue."
+        ),
     ] = "",
     catalogue: Annotated[
         str,
-        typer.Option(metavar="NAME|FILE", help="Register all services of a catalogue: core, pas, or a TOML file."),
+        typer.Option(metavar="NAME|FILE", help=f"Register all services of a catalogue: {CATALOGUES}."),
     ] = "",
     service: Annotated[
-        str, typer.Option(metavar="KEY", help="With --catalogue: register only this service: its key, id or name.")
+        str, typer.Option(metavar="KEY", help="With --catalogue: register only the service with this key, id or name.")
     ] = "",
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
@@ -227,25 +237,36 @@ def register(
     ] = None,
     ttl: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="How long the service stays valid without a heartbeat; only recorded."),
+        typer.Option(
+            metavar="SECONDS", help="A time to live, stored with the service for its clients. TRON does not act on it."
+        ),
     ] = None,
     reconnect_grace: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="How long the stream may stay broken before the service is down."),
+        typer.Option(
+            metavar="SECONDS",
+            help="How long the stream of the service may stay broken before the service is declared down. "
+            "Default: the threshold reconnect_grace (see: tron policy).",
+        ),
     ] = None,
     stall_after: Annotated[
         float | None,
         typer.Option(
-            metavar="SECONDS", help="How long the activity counter may stay unchanged before the service is stalled."
+            metavar="SECONDS",
+            help=(
+                "How long the activity counter may stay unchanged before the service is considered "
+                "stalled. Default: forever."
+            ),
         ),
     ] = None,
-    ctx_limit: Annotated[int | None, typer.Option(metavar="TOKENS", help="The size of the context window.")] = None,
+    ctx_limit: Annotated[
+        int | None, typer.Option(metavar="TOKENS", help="The size of the context window of the service, in tokens.")
+    ] = None,
 ) -> None:
     """Register a service, or all services of a catalogue.
 
-    The command sends no heartbeats; use `tron run` or `tron probe` for that.
-    Services of a catalogue keep their ids, so registering them again creates no
-    duplicates.
+    The command sends no heartbeats; use `tron run` or `tron probe` for that. The services of a catalogue have fixed
+    ids, so registering them again creates no duplicates.
     """
     if catalogue:
         _refuse_others(context, "catalogue", "service", "registry", "as_json", *OPTION_NAMES)
@@ -288,10 +309,12 @@ def _refuse_others(context: typer.Context, *allowed: str) -> None:
 
 @connects
 def deregister(
-    service_id: Annotated[str, typer.Argument(metavar="ID", help="The service to remove.")],
+    service_id: Annotated[str, typer.Argument(metavar="ID", help="The id of the service to remove.")],
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="The reason, which the event log records.")] = "",
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="The reason for the removal, which is recorded in the event log.")
+    ] = "",
 ) -> None:
     """Remove a service from the registry without sending an alert."""
     with registry_at(registry) as client:
@@ -308,7 +331,7 @@ def release(
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
-    """End the ownership of an id, so that any principal with a grant for it can register it."""
+    """End the ownership of an id, so that any principal with a grant for the id can register it."""
     with registry_at(registry) as client:
         owner = client.release_owner(service_id)
         if as_json:

@@ -31,23 +31,23 @@ if TYPE_CHECKING:
     from tron_client.models import Service
 
 LARGEST_PART = 2 << 20
-"""Bytes of one file in the bundle; what is longer is cut, at its beginning for logs."""
+"""The largest size of one file in the bundle, in bytes. A longer file is truncated; of a log, the end is kept."""
 
 LARGEST = 20 << 20
-"""Bytes of all files together; what comes after that is left out."""
+"""The largest total size of the files, in bytes. A file that would exceed it is left out."""
 
 ADDRESSES = {
     "registry_metrics": ("registry", "metrics_listen", "127.0.0.1:6124"),
     "tron_metrics": ("monitor", "metrics_listen", "127.0.0.1:6125"),
     "registry_http": ("gateway", "registry_http_listen", "127.0.0.1:6121"),
 }
-"""Where programs serve HTTP: the key of the ready file, the setting, and its default."""
+"""The HTTP addresses of the programs, by their keys in the ready file: the table and the name of the setting, and its
+default."""
 
 README = """A support bundle of TRON, made by `tron support-bundle` on {made_at}.
 
-Look through it before you give it away. It does not contain labels, messages and other texts of agents, texts of
-events, settings that may be secret, variables of other programs, and rows of the databases; of each URL it contains
-the host.
+Review it before you share it. It does not contain labels, messages or other texts of agents, texts of events, settings
+that may be secret, environment variables of other programs, or rows of the databases. URLs are reduced to their hosts.
 
 {listed}
 {missing}
@@ -61,15 +61,16 @@ class Bundle:
         self._redactor = redactor
         self._parts: dict[str, tuple[bytes, str]] = {}
         self.missing: list[str] = []
-        """What could not be read, and why."""
+        """One text for each part that could not be read, with the reason."""
 
     def add_text(self, name: str, about: str, read: Callable[[], str], *, newest: bool = False) -> None:
-        """Add a text. A text that cannot be read is noted and left out. `newest`: if the text is too long, its end is
-        kept."""
+        """Add the text that `read` returns. If it fails, the reason is noted and the text is left out. `about`: the
+        description of the text in the README; `newest`: if the text is too long, its end is kept."""
         self._add(name, about, lambda: self._redactor.text(read()), newest=newest)
 
     def add(self, name: str, about: str, read: Callable[[], Any]) -> None:
-        """Add a document as JSON."""
+        """Add the document that `read` returns, as JSON. If it fails, the reason is noted and the document is left out.
+        `about`: the description of the document in the README."""
 
         def text() -> str:
             document = json.loads(json.dumps(read(), default=str))
@@ -107,7 +108,7 @@ class Bundle:
             content = content[-LARGEST_PART:] if newest else content[:LARGEST_PART]
             self.missing.append(f"{name}: only {'the last' if newest else 'the first'} {LARGEST_PART} bytes")
         if sum(len(each) for each, _ in self._parts.values()) + len(content) > LARGEST:
-            self.missing.append(f"{name}: left out, the bundle would be larger than {LARGEST} bytes")
+            self.missing.append(f"{name}: left out, because the bundle would be larger than {LARGEST} bytes")
             return
         self._parts[name] = content, about
 
@@ -121,29 +122,43 @@ def support_bundle(
     registry: RegistryOption = DEFAULT_REGISTRY,
     monitor: MonitorOption = "",
     data_dir: DataDirOption = DATA_DIR,
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="The tron.toml that the programs use.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The settings file of the programs. Default: tron.toml, if it exists."),
+    ] = None,
     ready_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The ready file of `tron up`: where its programs are.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The ready file of tron up, from which the addresses of its programs are read."
+        ),
     ] = None,
     log: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="A log to include, its last 2 MB. Repeatable: programs log to stderr."),
+        typer.Option(
+            metavar="FILE",
+            help="A log file to include, of which the last 2 MB are kept. May be repeated. The programs log to stderr.",
+        ),
     ] = None,
 ) -> None:
-    """Collect what a maintainer needs in one file, without secrets. It works if parts of the system are down."""
+    """Collect the data that a maintainer needs, in one file, without secrets.
+
+    The command also works if parts of the system are down.
+    """
     path = output or Path(time.strftime("tron-support-%Y%m%d-%H%M%S.tar.gz", time.gmtime()))
     tables, trouble = _settings(config)
     bundle = Bundle(redactor := support_machine.redactor_for(tables, os.environ))
     if trouble:
         bundle.missing.append(f"settings.json: {redactor.text(trouble)}")
     addresses = _addresses(tables, ready_file, bundle)
-    bundle.add("versions.json", "versions, and what the machine has", support_machine.versions)
+    bundle.add("versions.json", "versions, and the resources of the machine", support_machine.versions)
     bundle.add(
         "settings.json",
-        "tron.toml and the variables of this shell, harmless ones only",
+        "settings and environment variables, only harmless values",
         lambda: {"file": redactor.settings(tables), "environment": environment(os.environ, redactor)},
     )
-    bundle.add("processes.json", "running programs: flags, threads, files", lambda: support_machine.processes(redactor))
+    bundle.add(
+        "processes.json", "running programs: flags, threads, open files", lambda: support_machine.processes(redactor)
+    )
     bundle.add(
         "store.json", f"files below {absolute(data_dir)}, rows per table", lambda: support_machine.store(data_dir)
     )
@@ -178,15 +193,15 @@ def _ask_programs(bundle: Bundle, registry: str, monitor: str, addresses: dict[s
         with RegistryClient(registry, timeout=support_system.PATIENCE) as client:
             return support_system.events(client)
 
-    bundle.add("services.json", "how many services there are of each kind and state", services)
-    bundle.add("events.json", "the newest events, without what they say", events)
+    bundle.add("services.json", "the number of services of each kind and state", services)
+    bundle.add("events.json", "the newest events, without their texts", events)
     tron = monitor or addresses.get("tron_grpc", "")
     if not tron:
         tron = DEFAULT_MONITOR
         with suppress(Exception):  # then the default is as good as any other
             tron = str(find_monitor(registry, timeout=support_system.PATIENCE))
     with MonitorClient(tron, timeout=support_system.PATIENCE) as client:
-        bundle.add("tron.json", "what TRON counts", lambda: support_system.statistics(client))
+        bundle.add("tron.json", "the statistics of TRON", lambda: support_system.statistics(client))
         bundle.add("policy.json", "the thresholds in force", lambda: support_system.thresholds(client))
         bundle.add(
             "explanations.json",
@@ -196,16 +211,16 @@ def _ask_programs(bundle: Bundle, registry: str, monitor: str, addresses: dict[s
     scheme = "https" if os.environ.get("TRON_CA") else "http"  # a secured program speaks TLS on all of its ports
     for name, key in (("registry", "registry_metrics"), ("monitor", "tron_metrics"), ("gateway", "registry_http")):
         if not addresses[key]:
-            bundle.missing.append(f"metrics/{name}.txt: the program serves none")
+            bundle.missing.append(f"metrics/{name}.txt: the program serves no metrics")
             continue
         url = f"{scheme}://{addresses[key]}/metrics"
-        bundle.add_text(f"metrics/{name}.txt", f"its metrics, from {url}", lambda url=url: support_system.read(url))  # type: ignore[misc]
+        bundle.add_text(f"metrics/{name}.txt", f"metrics, from {url}", lambda url=url: support_system.read(url))  # type: ignore[misc]
     status = f"{scheme}://{addresses['registry_http']}/v1/status"
     bundle.add("gateway.json", "the state of the gateway", lambda: support_system.read_json(status))
 
 
 def _settings(config: Path | None) -> tuple[dict[str, Any], str]:
-    """Return the tables of the settings file, and what is wrong with it."""
+    """Return the tables of the settings file, and an empty text; if the file is invalid, no tables and the error."""
     try:
         return read_settings(config or Path("tron.toml")) or {}, ""
     except StartError as error:
@@ -213,7 +228,8 @@ def _settings(config: Path | None) -> tuple[dict[str, Any], str]:
 
 
 def _addresses(tables: dict[str, Any], ready_file: Path | None, bundle: Bundle) -> dict[str, str]:
-    """Return the addresses of the programs: from the ready file, else from the settings, else the defaults."""
+    """Return the addresses of the programs by their keys, from the ready file, the settings or the defaults, in this
+    order. An address is empty if the program does not serve it."""
     found = {}
     for key, (table, setting, default) in ADDRESSES.items():
         listen = str(tables.get(table, {}).get(setting, default))

@@ -20,11 +20,11 @@ from grid_hosting.addresses import parse_listen, reachable_here
 from grid_hosting.listening import check_bindable
 from grid_hosting.start import StartError, absolute, claim_ready_file, prepare_data_dir, read_settings, reason
 from tron_cli import messages
-from tron_cli.demo import DEFAULT_CATALOGUE, CatalogueOption, to_try
+from tron_cli.demo import DEFAULT_CATALOGUE, to_try
 from tron_cli.output import fail, out
 from tron_cli.process_policy import RestartPolicy
 from tron_cli.process_supervisor import Supervisor, child
-from tron_cli.registering import load_catalogue
+from tron_cli.registering import CATALOGUES, load_catalogue
 from tron_cli.streams import even_unread
 from tron_cli.system_access import issue_credentials
 from tron_cli.system_security import as_flags, check_security, exports, scheme, warn_of_exposure
@@ -42,8 +42,8 @@ _SERVES = {
     "registry": "RegistryService, EventService, health, reflection",
     "monitor": "TronService, health, reflection",
     "demo": "a demo fleet: try tron demo --kill, --hang, --stall, --resume",
-    "gateway": "legacy Registry REST, JSON API under /v1",
-    "tron_http": "legacy TRON REST",
+    "gateway": "legacy Registry REST API, JSON API under /v1",
+    "tron_http": "legacy TRON REST API",
     "events_http": "legacy Event Stream: Socket.IO, SSE",
     "hmi_http": "the dashboard: open it in a browser",
     "registry_metrics": "metrics, at /metrics",
@@ -55,8 +55,8 @@ PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "help_
 
 
 def program(module: str, arguments: Sequence[str]) -> list[str]:
-    """Return the command line of one of the programs. The flag -P ensures that Python ignores a `tron/` folder in the
-    current directory."""
+    """Return the command line that runs a program, given its module. The flag -P ensures that Python ignores a `tron/`
+    folder in the current directory."""
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
@@ -71,7 +71,7 @@ def monitor(context: typer.Context) -> None:
 
 
 def gateway(context: typer.Context) -> None:
-    """Run only the gateway: legacy REST, JSON API and dashboard."""
+    """Run only the gateway: legacy REST APIs, JSON API and dashboard."""
     _become("gateway_http", context.args)
 
 
@@ -90,42 +90,53 @@ def _become(module: str, arguments: Sequence[str]) -> None:
 
 def up(
     data_dir: Annotated[
-        Path, typer.Option(metavar="DIR", help="The directory for all state; an empty directory begins a new system.")
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="The directory for all state of the system. An empty or missing directory begins a new system.",
+        ),
     ] = Path("tron-data"),
     registry_listen: Annotated[
         str,
         typer.Option(
             metavar="HOST:PORT",
-            help="Listen address of the registry, HOST:PORT. Port 0: any free port. No HOST: all interfaces.",
+            help="The listen address of the registry. Use port 0 for any free port; leave out HOST to "
+            "listen on all interfaces.",
         ),
     ] = DEFAULT_REGISTRY,
-    tron_listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Listen address of TRON.")] = "127.0.0.1:6123",
+    tron_listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="The listen address of TRON, the failure detector.")
+    ] = "127.0.0.1:6123",
     registry_http_listen: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Listen address of the legacy Registry REST.")
+        str, typer.Option(metavar="HOST:PORT", help="The listen address of the legacy Registry REST API.")
     ] = f"{HOST}:6121",
     tron_http_listen: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Listen address of the legacy TRON REST.")
+        str, typer.Option(metavar="HOST:PORT", help="The listen address of the legacy TRON REST API.")
     ] = f"{HOST}:6109",
     events_http_listen: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Listen address of the legacy Event Stream.")
+        str, typer.Option(metavar="HOST:PORT", help="The listen address of the legacy Event Stream (Socket.IO, SSE).")
     ] = f"{HOST}:6102",
     hmi_listen: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Listen address of the dashboard.")
+        str, typer.Option(metavar="HOST:PORT", help="The listen address of the dashboard (HMI).")
     ] = f"{HOST}:6101",
     registry_metrics_listen: Annotated[
         str,
         typer.Option(
-            metavar="HOST:PORT", help="Listen address of the registry's metrics for Prometheus; off: no metrics."
+            metavar="HOST:PORT",
+            help="The listen address of the registry's metrics for Prometheus. Use 'off' to disable them.",
         ),
     ] = f"{HOST}:6124",
     tron_metrics_listen: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Listen address of TRON's metrics for Prometheus; off: no metrics.")
+        str,
+        typer.Option(
+            metavar="HOST:PORT", help="The listen address of TRON's metrics for Prometheus. Use 'off' to disable them."
+        ),
     ] = f"{HOST}:6125",
     ready_file: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Write one JSON object with all addresses and pids to this file once all programs serve.",
+            help="When all programs are ready, write a JSON object with their addresses and process ids to this file.",
         ),
     ] = None,
     config: Annotated[
@@ -133,86 +144,123 @@ def up(
         typer.Option(metavar="FILE", help="The settings file for all programs. Default: tron.toml, if it exists."),
     ] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Also run a demo fleet (see: tron demo).")] = False,
-    catalogue: CatalogueOption = DEFAULT_CATALOGUE,
+    catalogue: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help=f"The catalogue of the demo fleet: {CATALOGUES}. Requires --demo.")
+    ] = DEFAULT_CATALOGUE,
     cert: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="The servers' certificate, followed by those of its issuers. All ports then speak TLS only.",
+            help="The certificate of the servers in PEM, followed by the certificates of its issuers. With "
+            "it, all ports speak TLS only.",
         ),
     ] = None,
     key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The private key of --cert; only its owner may read it.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The private key of --cert in PEM. Only the owner of the file may have access to it."
+        ),
     ] = None,
     client_ca: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="CA bundle. All ports then require client certificates that these CAs issued."
+            metavar="FILE",
+            help=("A CA bundle in PEM. With it, all ports require a client certificate that one of these CAs issued."),
         ),
     ] = None,
     ca: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="CA bundle by which the programs verify each other. Default: that of --client-ca."
+            metavar="FILE",
+            help=(
+                "The CA bundle in PEM with which the programs verify each other's certificates. Default: "
+                "the bundle of --client-ca."
+            ),
         ),
     ] = None,
     http_hosts: Annotated[
-        str, typer.Option(metavar="NAMES", help="Further names for which the HTTP ports answer, separated by commas.")
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="Additional host names by which clients may call the HTTP ports, separated by commas. The "
+            "names in --cert, localhost and the hosts of the listen addresses need not be listed.",
+        ),
     ] = "",
     trusted_proxies: Annotated[
         str,
         typer.Option(
             metavar="ADDRS",
-            help="Addresses of reverse proxies whose X-Forwarded-Host is believed, separated by commas.",
+            help="Addresses of reverse proxies, separated by commas. The HTTP ports use the headers "
+            "X-Forwarded-Host, X-Forwarded-Proto and X-Forwarded-For only if one of these addresses "
+            "sends them.",
         ),
     ] = "",
     authentication: Annotated[
         bool | None,
         typer.Option(
             "--authentication/--no-authentication",
-            help="Serve only callers that authenticate; see: tron security enable",
+            help="Whether callers must authenticate. To set up certificates and tokens, use: tron security enable",
             show_default=False,
         ),
     ] = None,
     trust_domains: Annotated[
         str,
         typer.Option(
-            metavar="NAMES", help="SPIFFE trust domains whose client certificates authenticate, separated by commas."
+            metavar="NAMES",
+            help=(
+                "SPIFFE trust domains, separated by commas. A client certificate for a name in one of "
+                "these domains authenticates the principal spiffe:DOMAIN/NAME. Requires --client-ca."
+            ),
         ),
     ] = "",
     accept_common_name: Annotated[
         bool,
-        typer.Option("--accept-common-name", help="Let client certificates without a URI authenticate by common name."),
+        typer.Option(
+            "--accept-common-name",
+            help="Let a client certificate without a URI authenticate the principal cn:COMMON_NAME. Requires "
+            "--client-ca.",
+        ),
     ] = False,
     max_connection_age: Annotated[
         float | None,
         typer.Option(
-            metavar="SECONDS", help="Seconds after which clients of gRPC ports open another connection; 0: never."
+            metavar="SECONDS",
+            help=(
+                "Seconds after which the gRPC servers accept no more calls on a connection, so that "
+                "clients open a new one and their certificates are checked again; 0 means no limit. "
+                "Applies only with --client-ca and --authentication. Default: 3600."
+            ),
         ),
     ] = None,
     legacy_open_to: Annotated[
         str,
         typer.Option(
             metavar="NETWORKS",
-            help="Networks from which legacy clients are served as token:legacy, separated by commas.",
+            help="Networks, separated by commas, whose legacy clients need no token; they act as the "
+            "principal token:legacy. Requires --authentication.",
         ),
     ] = "",
     http_origins: Annotated[
         str,
         typer.Option(
-            metavar="ORIGINS", help="Origins whose pages may send requests with a token, separated by commas."
+            metavar="ORIGINS",
+            help=(
+                "Web origins, such as https://hmi.example:8443, separated by commas. Their pages may send "
+                "requests with a token to the HTTP ports. Requires --authentication."
+            ),
         ),
     ] = "",
     insecure_listen: Annotated[
         bool,
         typer.Option(
-            "--insecure-listen", help="Allow addresses that other machines can reach without TLS or authentication."
+            "--insecure-listen",
+            help=("Allow ports without TLS, or without authentication, at addresses that other machines can reach."),
         ),
     ] = False,
 ) -> None:
-    """Run the whole system: registry, TRON and gateway.
+    """Run the whole system: the registry, TRON (the failure detector) and the gateway.
 
-    If one of these programs dies, it is restarted.
+    If one of these programs dies, it is restarted. Press Ctrl-C to stop all of them.
     """
     commands: Sequence[str] = ("services", "run --id hello --name hello")
     if demo:
@@ -320,8 +368,8 @@ _DEMO_POLICY = RestartPolicy(refusals=frozenset())
 
 
 def _check_settings(config: Path | None) -> Mapping[str, Any]:
-    """Return the tables of the settings file. End with one line if the file, which every program would read, is
-    invalid."""
+    """Return the tables of the settings file. End the command with one line if the file is invalid, because every
+    program would read it, or if it is missing although `config` is given."""
     path = config or Path("tron.toml")
     try:
         found = read_settings(path)
@@ -333,10 +381,10 @@ def _check_settings(config: Path | None) -> Mapping[str, Any]:
 
 
 def _check_addresses(listens: dict[str, str], spare: dict[str, str]) -> None:
-    """End with one line that names the flag if an address is invalid, given twice, or already in use.
+    """End the command with one line that names the flag if an address is invalid, given twice, or already in use.
 
-    The programs start together, so this check ensures that none of them finds another system at an address that it
-    expects to be its own. The programs also run without a `spare` address, so another program may use it.
+    The programs start together, so without this check one of them could connect to another system at an address that it
+    expects to be its own. The addresses in `spare` may be in use, because the programs also run without them.
     """
     seen: dict[str, str] = {}
     for flag, address in (listens | spare).items():
@@ -356,7 +404,7 @@ def _check_addresses(listens: dict[str, str], spare: dict[str, str]) -> None:
 
 
 def _prepare(data_dir: Path, ready_file: Path | None, *, private: bool) -> None:
-    """Create the folders; end with one line that names the path if one of them cannot be used."""
+    """Create the data directories; end the command with one line that names the path if one of them cannot be used."""
     try:
         prepare_data_dir(data_dir, private=private)
         for folder in ("registry", "monitor", "gateway"):
@@ -413,7 +461,7 @@ def _welcome(
 
 
 def _state(registry: Serving) -> str:
-    """Return whether the data directory was new, or what was found in it."""
+    """Return a text about the data directory: that it is new, or how many services and events it has."""
     found = registry.facts.get("found")
     if not isinstance(found, dict) or not any(found.values()):
         return messages.NEW_DATA_DIRECTORY

@@ -1,5 +1,4 @@
-"""The credentials of the programs of `tron up`: made before the programs start, in files that only their owner can
-read."""
+"""Creates the credentials of the programs of `tron up` before they start, in files that only their owner can read."""
 
 from __future__ import annotations
 
@@ -27,10 +26,11 @@ REGISTRY_FOLDER = "registry"
 def issue_credentials(
     data_dir: Path, security: Mapping[str, SecuritySettings], programs: Iterable[str]
 ) -> dict[str, Path]:
-    """Return the file with the token of each program; none if callers do not authenticate, and for a program whose
-    certificate authenticates it. Former tokens of these programs are revoked. Ends with one line if that fails.
+    """Create a token for each program, revoke its former tokens, and return the files with the tokens by program.
 
-    `programs`: all but the registry, which makes its own.
+    Returns no files if callers need not authenticate, or if a certificate authenticates the programs; the rights are
+    then granted to the principal of the certificate. `programs`: all except the registry, which creates its own token.
+    Ends the command with one line if the tokens cannot be created.
     """
     settings = security["registry"]
     if not settings.authentication:
@@ -56,14 +56,14 @@ def issue_credentials(
 
 
 def new_secret() -> str:
-    """Return a new token."""
+    """Return a new random token."""
     from grid_hosting.access.tokens import RANDOM_BYTES, make_secret
 
     return make_secret(secrets.token_bytes(RANDOM_BYTES))
 
 
 def write_token(path: Path, secret: str) -> Path:
-    """Write a token to a file that only its owner can read. Raises StartError."""
+    """Write a token to a file that only its owner can read; return the path. Raises StartError if that fails."""
     try:
         write_whole(path, secret + "\n", durable=True, mode=0o600)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The transport security of the programs of `tron up`: checked before any of them starts, and passed on to them."""
+"""Checks the security settings of `tron up` before any program starts, and passes them on to the programs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from grid_hosting.security import SecuritySettings
 
 PROGRAMS = {"registry": "the registry", "monitor": "TRON", "gateway": "the gateway"}
-"""What a warning calls each program."""
+"""The name of each program in warnings."""
 
 LISTENERS = {
     "--registry-listen": "registry",
@@ -35,16 +35,18 @@ LISTENERS = {
     "--registry-metrics-listen": "registry",
     "--tron-metrics-listen": "monitor",
 }
-"""The program that listens at each address."""
+"""The program that listens at the address of each flag."""
 
 
 def check_security(
     tables: Mapping[str, Any], given: Mapping[str, Path | bool | float | str], listens: Mapping[str, str]
 ) -> dict[str, SecuritySettings]:
-    """Return the transport security of each program, and set the variables by which our own clients use it.
+    """Return the security settings of each program, and set the environment variables with which the programs connect
+    to each other.
 
-    `tables`: the settings file; `given`: the flags; `listens`: the addresses by their flags. Ends with one line if a
-    program would refuse its files, or an address that other machines can reach.
+    `tables`: the content of the settings file; `given`: the settings from flags; `listens`: the addresses by their
+    flags. Ends the command with one line if the settings are invalid, or if an address that other machines can reach
+    would lack TLS or authentication although --insecure-listen is not given.
     """
     from grid_hosting.security import client_environment, read_security  # it takes pydantic, which few commands need
 
@@ -76,7 +78,7 @@ def check_security(
     elif any(each.trusted is not None for each in security.values()):
         # Else our programs would use TLS for the plaintext ports of each other.
         fail(
-            "[security] ca and client_ca: they need cert and key too, because tron up serves plaintext without them",
+            "[security] ca and client_ca require cert and key too, because tron up serves plaintext without them",
             code=2,
         )
     else:
@@ -116,7 +118,7 @@ def warn_of_exposure(security: Mapping[str, SecuritySettings], listens: Mapping[
 
 
 def as_flags(given: Mapping[str, Path | bool | float | str]) -> list[str]:
-    """Return the flags by which a program receives the settings that `tron up` was given as flags."""
+    """Return settings as flags for a program, such as `--cert FILE` and `--no-authentication`."""
     words = []
     for name, value in given.items():
         name = name.replace("_", "-")
@@ -125,12 +127,12 @@ def as_flags(given: Mapping[str, Path | bool | float | str]) -> list[str]:
 
 
 def scheme(name: str, security: Mapping[str, SecuritySettings]) -> str:
-    """Return the scheme of a program's HTTP addresses."""
+    """Return the scheme of the HTTP addresses of a program: https if it has a certificate, else http."""
     return "https" if name in security and security[name].cert is not None else "http"
 
 
 def exports(security: Mapping[str, SecuritySettings]) -> str:
-    """Return the shell command after which clients reach the system; empty if none is needed."""
+    """Return the shell command that sets the variables with which clients connect; empty if they need none."""
     from grid_hosting.security import client_environment
 
     registry = security["registry"]

@@ -1,5 +1,4 @@
-"""The options with which a command finds its system and connects by TLS, defined once for all commands with
-`--registry`."""
+"""The options --ca, --cert, --key and --profile, defined once for all commands with `--registry`."""
 
 from __future__ import annotations
 
@@ -33,7 +32,8 @@ def _declared(
             "--ca",
             metavar="FILE",
             envvar="TRON_CA",
-            help="The certificate of the CA that signed the servers' certificates. Connections then use TLS.",
+            help="The CA certificate with which the certificates of the servers are verified. With it, "
+            "connections use TLS.",
             show_default=False,
             rich_help_panel=_PANEL,
         ),
@@ -44,7 +44,7 @@ def _declared(
             "--cert",
             metavar="FILE",
             envvar="TRON_CERT",
-            help="The certificate of this client, for servers that require one.",
+            help="The certificate of this client, for servers that require client certificates.",
             show_default=False,
             rich_help_panel=_PANEL,
         ),
@@ -55,7 +55,7 @@ def _declared(
             "--key",
             metavar="FILE",
             envvar="TRON_KEY",
-            help="The key of --cert.",
+            help="The private key of --cert.",
             show_default=False,
             rich_help_panel=_PANEL,
         ),
@@ -66,7 +66,8 @@ def _declared(
             "--profile",
             metavar="NAME",
             envvar=VARIABLE,
-            help="The profile with the addresses and certificates, in ~/.config/tron/profiles.toml.",
+            help="The profile in ~/.config/tron/profiles.toml from which addresses, certificates and the "
+            "token are taken.",
             show_default=False,
             rich_help_panel=_PANEL,
         ),
@@ -77,14 +78,14 @@ def _declared(
 
 _OPTIONS = inspect.signature(_declared, eval_str=True).parameters
 OPTION_NAMES = tuple(_OPTIONS)
-"""The names of these parameters."""
+"""The names of the parameters for --ca, --cert, --key and --profile."""
 
 _CONTEXT = inspect.Parameter("tls_context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
 
 
 def connects(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command with these options beside its `--registry`. The command runs with the certificates in its
-    environment, where the SDK and the programs that the command starts find them."""
+    """Return a command that also has the options --ca, --cert, --key and --profile. It runs with their values in
+    environment variables, where the SDK, and programs that the command starts, find them."""
 
     own = inspect.signature(command, eval_str=True)
     given = next((each.name for each in own.parameters.values() if each.annotation is typer.Context), None)
@@ -107,8 +108,8 @@ def connects(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def https_trust() -> ssl.SSLContext | None:
-    """Return a context for HTTP that trusts the CA of TRON_CA beside the public CAs, and presents the certificate of
-    this client; None if the environment names no files. Raises ValueError if a file is invalid."""
+    """Return a TLS context for HTTPS that trusts the CA of TRON_CA and the public CAs, and presents the certificate of
+    this client; None if the environment sets no TLS files. Raises ValueError if a file is invalid."""
     files = choose(from_environment(os.environ))
     if files is None:
         return None

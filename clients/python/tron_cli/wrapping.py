@@ -50,11 +50,17 @@ def run(
     ] = 30.0,
     ttl: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="How long the service stays valid without a heartbeat; only recorded."),
+        typer.Option(
+            metavar="SECONDS", help="A time to live, stored with the service for its clients. TRON does not act on it."
+        ),
     ] = None,
     reconnect_grace: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="How long the stream may stay broken before the service is down."),
+        typer.Option(
+            metavar="SECONDS",
+            help="How long the stream of the service may stay broken before the service is declared down. "
+            "Default: the threshold reconnect_grace (see: tron policy).",
+        ),
     ] = None,
     restart: Annotated[
         int,
@@ -63,33 +69,29 @@ def run(
         ),
     ] = 0,
     restart_window: Annotated[
-        float, typer.Option(metavar="SECONDS", min=1.0, help="The window in which restarts are counted.")
+        float, typer.Option(metavar="SECONDS", min=1.0, help="The period in which --restart counts restarts.")
     ] = 300.0,
     pass_token: Annotated[
-        bool, typer.Option("--pass-token", help="Leave the variable TRON_TOKEN in the environment of the program.")
+        bool, typer.Option("--pass-token", help="Pass the variable TRON_TOKEN on to the program.")
     ] = False,
 ) -> None:
     """Run a program as an agent, and exit with its exit code.
 
-    The command sends heartbeats while the program runs, and reports to the
-    program's parent how the program ended. The program runs whether or not the
-    registry is available; heartbeats begin once the registry answers. The
-    program finds its id in TRON_SERVICE_ID, the address of the registry in
-    TRON_REGISTRY, and the paths of the certificates in TRON_CA, TRON_CERT and
-    TRON_KEY. It does not receive TRON_TOKEN, unless --pass-token is given.
+    The command sends heartbeats while the program runs. When the program ends, the command reports to the parent of the
+    service how it ended. The program runs whether or not the registry is available; heartbeats begin once the registry
+    answers. The program finds the id of its service in TRON_SERVICE_ID, the address of the registry in TRON_REGISTRY,
+    and the paths of the certificates in TRON_CA, TRON_CERT and TRON_KEY. It does not receive TRON_TOKEN, unless
+    --pass-token is given.
 
-    With --restart, the command restarts a program that fails: at once the first
-    time, then after 1 s, 2 s, 4 s ... The parent is notified of each failure,
-    and of the last failure with severity CRITICAL.
+    With --restart, the command restarts a program that fails: the first time without a delay, then after 1 s, 2 s, 4 s
+    and so on. The parent is notified of each restart. If the program fails and no restart is left, the parent is
+    notified with severity CRITICAL.
 
-    Alerts about the program's children are printed on stderr. The command
-    acknowledges alerts that are not CRITICAL. CRITICAL alerts escalate to the
-    program's parent or to the operators, because this command cannot act on
-    them.
+    Alerts about the children of the service are printed on stderr. The command acknowledges them, except CRITICAL
+    alerts: these escalate to the parent of the service or to the operators, because this command cannot act on them.
 
-    The command forwards every signal to the program once, and reaps orphans of
-    the program, so it can be process 1 of a container. If a signal requested
-    the end of the program, the end is not a failure.
+    The command forwards each signal that it receives to the program, once. It can be process 1 of a container, because
+    it also reaps orphaned processes of the program. If a signal asked the program to stop, its end is not a failure.
     """
     declared = options.keywords()
     if shutil.which(command[0]) is None:
@@ -179,8 +181,8 @@ def _print_superseded(service_id: str) -> Callable[[int], None]:
 
 
 class _News:
-    """Notifies the parent. If the registry is unavailable, the exit code is still returned, and the program is still
-    restarted."""
+    """Notifies the parent how the program ended or that it was restarted. If the registry is unavailable, a line on
+    stderr says so, and the command continues."""
 
     def __init__(self, agent: Agent, name: str, parent: str, command: Sequence[str]) -> None:
         self._agent = agent
@@ -190,7 +192,7 @@ class _News:
         self._restarts_used_up: dict[str, object] = {}
 
     def end_restarts(self, restarts: int, window: float) -> None:
-        """Record that the allowed number of restarts is reached, for the message about the end."""
+        """Record that no restart is left, so that the report about the end says so."""
         self._restarts_used_up = {
             "restart_count": restarts,
             "max_restarts": restarts,
@@ -205,8 +207,8 @@ class _News:
         self._publish("process_restarted", "WARNING", "restarted", told, ending, details)
 
     def tell_end(self, ending: Ending) -> None:
-        """Publish `process_exited`: the program ended for good; CRITICAL unless its exit code is 0. Without a parent,
-        the end after the last restart goes to the operators."""
+        """Publish `process_exited`: the program ended and is not restarted. The severity is CRITICAL unless the exit
+        code is 0. If all restarts are used up and the service has no parent, the operators receive the event."""
         told = f"{self._command[0]} {ending.describe()}"
         if self._restarts_used_up:
             told += f" and is not restarted after {self._restarts_used_up['restart_count']} restarts"

@@ -367,7 +367,7 @@ def test_the_commands_create_list_and_revoke_tokens(served: Served, tmp_path: Pa
     (listed,) = json.loads(run(served, "token", "list", "--principal", "token:ci", "--json"))["tokens"]
     assert secret.startswith(f"tron_{listed['token_id']}")
     assert listed["token_id"] in run(served, "token", "list")
-    assert "exists; --force replaces it" in run(
+    assert "already exists; use --force to replace it" in run(
         served, "token", "create", "--role", "agent", "--ids", "a", "--out", str(file), code=1
     )
     assert "this is a token" in run(served, "token", "revoke", secret, code=2)
@@ -400,7 +400,8 @@ def test_one_command_creates_a_token_with_a_group_and_several_rights(
 
 
 def test_the_commands_change_grants_and_say_who_calls(served: Served) -> None:
-    assert "spiffe:tron/a now has: observer *." in run(served, "grant", "add", "spiffe:tron/a", "--role", "observer")
+    said = run(served, "grant", "add", "spiffe:tron/a", "--role", "observer")
+    assert "spiffe:tron/a now has these rights: observer *." in said
     assert "observer *" in run(served, "grant", "list")
     assert "no rights" in run(served, "grant", "remove", "spiffe:tron/a", "--role", "observer")
     assert json.loads(run(served, "whoami", "--json"))["principal"] == "token:root"
@@ -424,7 +425,7 @@ def test_the_commands_deny_jwts_and_allow_them_again(served: Served, tmp_path: P
     assert f"tron grant deny 'jwt:{ISSUER}#alice'" in run(served, "token", "deny", "--file", str(file), code=1)
     file.write_text("secret")
     said = run(served, "token", "deny", "--file", str(file), code=1)
-    assert "is not a JWT" in said
+    assert "does not contain a JWT" in said
     assert "secret" not in said
     assert "is refused from now on" in run(served, "grant", "deny", f"jwt:{ISSUER}#alice")
 
@@ -432,13 +433,13 @@ def test_the_commands_deny_jwts_and_allow_them_again(served: Served, tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("token", "deny"), "name the JWT by --issuer and --jti"),
-        (("token", "deny", "--issuer", "https://a"), "name the JWT by --issuer and --jti"),
-        (("grant", "add", "token:a", "--role", "boss"), "'boss' is none of agent, observer"),
-        (("grant", "add", "token:a", "--role", "agent"), "the role agent needs the ids"),
+        (("token", "deny"), "identify the JWT either by --issuer and --jti"),
+        (("token", "deny", "--issuer", "https://a"), "identify the JWT either by --issuer and --jti"),
+        (("grant", "add", "token:a", "--role", "boss"), "'boss' is not one of agent, observer"),
+        (("grant", "add", "token:a", "--role", "agent"), "the role agent requires the ids"),
         (("grant", "add", "token:a", "--role", "agent", "--ids", "a*b"), "a * only at its end"),
-        (("token", "create", "--role", "admin", "--expires", "soon", "--out", "x"), "'soon' is not a time"),
-        (("token", "create", "--role", "admin", "--out", "-"), "--name is needed"),
+        (("token", "create", "--role", "admin", "--expires", "soon", "--out", "x"), "'soon' is not a valid lifetime"),
+        (("token", "create", "--role", "admin", "--out", "-"), "requires --name"),
         (("token", "create", "--role", "admin", "--out", "missing/x"), "no such directory"),
     ],
 )

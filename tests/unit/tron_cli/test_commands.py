@@ -191,7 +191,7 @@ def test_following_alerts_goes_on_where_the_page_ended(registry: Canned) -> None
 
 def test_ack_acknowledges_one_copy(registry: Canned) -> None:
     done = tron("alerts", "ack", "alert-9", "--recipient", "boss", at=registry)
-    assert (done.returncode, done.stdout) == (0, "Acknowledged 1 copy.\n")
+    assert (done.returncode, done.stdout) == (0, "Acknowledged 1 alert copy.\n")
     (asked,) = registry.asked(event_service_pb2.AcknowledgeEventRequest)
     assert (asked.alert_id, asked.recipient) == ("alert-9", "boss")
 
@@ -207,7 +207,7 @@ def test_ack_acknowledges_one_copy(registry: Canned) -> None:
 )
 def test_ack_acknowledges_all_that_match(registry: Canned, words: str, asked: tuple[bool, str, str]) -> None:
     done = tron("alerts", "ack", *words.split(), at=registry)
-    assert (done.returncode, done.stdout) == (0, "Acknowledged 3 copies and 1 lost service.\n")
+    assert (done.returncode, done.stdout) == (0, "Acknowledged 3 alert copies and 1 lost service.\n")
     (request,) = registry.asked(event_service_pb2.AcknowledgeEventsRequest)
     assert (request.all, request.service_id, request.recipient) == asked
 

@@ -170,7 +170,7 @@ async def test_one_that_stalls_is_told_so_and_beats_on(house: House) -> None:
         await house.order("resume", "worker")
         await until(lambda: "thaw worker" in house.diary, "it thawed")
         assert house.pid("worker") == before
-        assert (await house.order("resume", "worker"))["did"] == "the service is healthy, so nothing was done"
+        assert (await house.order("resume", "worker"))["did"] == "left as it is, because it runs normally"
 
 
 async def test_one_that_ends_by_itself_is_said_and_not_started_again(house: House) -> None:
@@ -225,7 +225,7 @@ async def test_a_second_demo_at_the_same_registry_is_refused(house: House, tmp_p
         with pytest.raises(ControlError, match="another demo is running at this registry"):
             async with House(second).fleet.running():
                 pytest.fail("it must not run")
-        assert (await house.order("resume", "boss"))["did"] == "the service is healthy, so nothing was done"
+        assert (await house.order("resume", "boss"))["did"] == "left as it is, because it runs normally"
 
 
 @asynccontextmanager
@@ -274,7 +274,7 @@ def test_another_registry_is_another_place(runtime: Path) -> None:
 def test_a_folder_that_others_can_open_is_refused(runtime: Path) -> None:
     (runtime / "tron").mkdir()
     (runtime / "tron").chmod(0o777)
-    with pytest.raises(ControlError, match="can be used by other users too"):
+    with pytest.raises(ControlError, match="other users have access to"):
         control_path("127.0.0.1:6122")
 
 

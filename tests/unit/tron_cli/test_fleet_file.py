@@ -109,12 +109,12 @@ def test_a_row_is_found_by_id_by_key_and_by_a_name_that_only_it_has() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("[[service", "not TOML"),
+        ("[[service", "is not valid TOML"),
         ("", r"the file has no \[\[service\]\] table"),
-        ("[servce]", r"\[servce\] is not known"),
+        ("[servce]", r"servce: is unknown; a catalogue has title"),
         ("service = 1", "must be an array of tables"),
         ("defaults = 1", "must be a table, and so must its labels"),
-        ("title = 1\n" + of(row("a")), "title: must be a text"),
+        ("title = 1\n" + of(row("a")), "title: must be a string"),
         (of("name = 'a'"), "service 1: service_id: Field required"),
         (of(row("a"), row("b", prot="1")), r"service 2 \(b\): prot: Extra inputs are not permitted"),
         (of(row("a", port="'6109'")), r"service 1 \(a\): port: Input should be a valid integer"),
@@ -160,7 +160,9 @@ def test_a_catalogue_of_ones_own_is_named_by_its_path(tmp_path: Path) -> None:
 
 
 def test_what_is_neither_a_file_nor_a_name_is_said(tmp_path: Path) -> None:
-    with pytest.raises(FleetFileError, match=r"no built-in catalogue has this name \(the catalogues are core, pas\)"):
+    with pytest.raises(
+        FleetFileError, match=r"no built-in catalogue with this name \(built-in catalogues: core, pas\)"
+    ):
         load("psa")
     with pytest.raises(FleetFileError, match="cannot be read"):
         load(str(tmp_path))

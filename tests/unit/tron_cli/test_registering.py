@@ -76,8 +76,8 @@ def test_it_says_who_answers_at_its_address(registry: Canned, tmp_path: Path) ->
         (["--catalogue", "core", "--name", "n"], "this option cannot be combined with --catalogue"),
         (["--catalogue", "core", "--label", "a=b"], "this option cannot be combined with --catalogue"),
         (["--name", "n", "--service", "x"], "--service requires --catalogue"),
-        ([], "give a --name, or a --catalogue"),
-        (["--catalogue", "cor"], "no built-in catalogue has this name (the catalogues are core, pas)"),
+        ([], "--name or --catalogue is required"),
+        (["--catalogue", "cor"], "no built-in catalogue with this name (built-in catalogues: core, pas)"),
     ],
 )
 def test_a_mistake_is_a_usage_error(words: list[str], told: str) -> None:

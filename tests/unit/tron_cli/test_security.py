@@ -58,7 +58,7 @@ def test_enable_makes_a_certificate_and_the_first_token_and_writes_the_settings(
     assert Path("tron-data/admin.token").read_text().strip() not in done.output
     again = security("enable")
     assert again.exit_code == 1
-    assert "enabled already" in again.output
+    assert "already enabled" in again.output
 
 
 def test_enable_keeps_the_certificate_and_the_table_that_are_there() -> None:
@@ -134,7 +134,7 @@ def test_a_second_enable_does_not_ask_about_what_the_first_one_and_the_programs_
     assert security("program-token", "monitor", "--out", "monitor.token").exit_code == 0
     again = security("enable")
     assert again.exit_code == 0, again.output
-    assert "exist already" not in again.output
+    assert "already has these principals" not in again.output
     assert Role.ADMIN in roles_of(Path("tron-data/admin.token"))
     assert security("grant-admin", "spiffe:tron/alice").exit_code == 0
     assert "spiffe:tron/alice: admin * (0 valid tokens)" in security("enable").output
@@ -187,7 +187,7 @@ def test_a_program_that_runs_alone_gets_a_token_and_its_former_one_ends() -> Non
     assert roles_of(Path("one")) == frozenset()
     assert roles_of(Path("two")) == {Role.JUDGE, Role.AGENT}
     assert security("program-token", "registry", "--out", "x").exit_code == 2
-    assert "exists; --force" in security("program-token", "gateway", "--out", "two").output
+    assert "already exists; use --force" in security("program-token", "gateway", "--out", "two").output
     assert programs.principal_of("monitor") == "token:program/monitor"
 
 

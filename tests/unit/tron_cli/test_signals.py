@@ -134,9 +134,7 @@ def test_an_end_that_was_asked_for_is_said_to_be_final(registry: Canned) -> None
     process.send_signal(signal.SIGHUP)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 129
-    assert said.endswith(
-        b"\ntron: the program ended by SIGHUP; it is not restarted, because SIGHUP requested the end\n"
-    )
+    assert said.endswith(b"\ntron: the program ended by SIGHUP; it is not restarted, because SIGHUP asked it to stop\n")
 
 
 def test_the_program_finds_no_signal_ignored_or_blocked(registry: Canned) -> None:

@@ -79,7 +79,7 @@ def test_the_programs_do_not_get_the_token_of_the_user(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("tables", "listens", "said", "code"),
     [
-        ({"monitor": {"authentication": True}}, {}, "the programs of tron up need the same value", 2),
+        ({"monitor": {"authentication": True}}, {}, "the same value for all programs of tron up", 2),
         (
             {"security": {"authentication": True, "jwt": [issuer(keys_file="missing.json").model_dump()]}},
             {},
