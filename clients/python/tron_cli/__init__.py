@@ -7,23 +7,23 @@
 - `system`                                        `tron up` and the commands that run one program each.
 - `system_security`                               TLS of `tron up`, and the addresses that it may listen on.
 - `system_access`                                 the credentials of the programs of `tron up`.
-- `process_policy`, `process_supervisor`          when `tron up` starts a child again: the decisions, and the processes.
+- `process_policy`, `process_supervisor`          restarts of the programs of `tron up`: decisions and processes.
 - `tether`                                        a program that dies with its parent.
 - `services`, `alerts`, `judgement`, `policy`     the commands that read and change the state of a running system.
 - `backups`, `selftest`                           `tron backup`, `tron restore` and `tron selftest`.
-- `security`                                      `tron security`: offline, on the data directory.
+- `security`                                      `tron security`, which works on the data directory, without a server.
 - `access`, `jwts`, `audit`                       `tron token`, `tron grant`, `tron whoami` and `tron audit`.
 - `ca`                                            `tron ca`: a private CA.
-- `ca_contents`, `ca_signing`, `ca_files`         what a certificate says (pure), its signature, and its files.
-- `support_bundle`                                `tron support-bundle`: one file for a maintainer.
-- `support_machine`, `support_system`             the contents of this file: the machine, and the running programs.
-- `redaction`                                     the removal of secrets from this file. Pure.
+- `ca_contents`, `ca_signing`, `ca_files`         the contents of a certificate (pure), its signature, and its files.
+- `support_bundle`                                `tron support-bundle`: one file with data for a maintainer.
+- `support_machine`, `support_system`             the data about the machine, and about the running programs.
+- `redaction`                                     the removal of secrets from these data. Pure.
 - `service_options`                               the options of `tron run` and `tron register` that describe a service.
-- `wrapping`, `program`, `endings`                `tron run`: any program as an agent, and how it ended.
+- `wrapping`, `program`, `endings`                `tron run`: any program as an agent, its process, and how it ended.
 - `probing`                                       `tron probe`: heartbeats for programs that cannot be changed.
 - `fleet_file`, `registering`                     a fleet as TOML, and its registration.
 - `demo`, `fleet`, `fleet_agent`                  `tron demo`: a fleet of processes.
-- `control`, `orders`                             the socket that commands a running demo.
+- `control`, `orders`                             the socket through which commands control a running demo.
 """
 
 from __future__ import annotations

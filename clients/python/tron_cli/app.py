@@ -75,7 +75,7 @@ app.command(rich_help_panel=SECURE)(audit.audit)
 
 @app.command(rich_help_panel=ASK)
 def version(as_json: JsonOption = False) -> None:
-    """Print the version."""
+    """Print the versions of TRON and Python."""
     versions = {"tron": importlib.metadata.version("tron-grid"), "python": platform.python_version()}
     if as_json:
         print_json(versions)
@@ -93,7 +93,13 @@ def _show_version(wanted: bool) -> None:
 def _options(
     version_: Annotated[
         bool,
-        typer.Option("--version", "-V", help="Print the version and exit.", is_eager=True, callback=_show_version),
+        typer.Option(
+            "--version",
+            "-V",
+            help="Print the versions of TRON and Python, and exit.",
+            is_eager=True,
+            callback=_show_version,
+        ),
     ] = False,
 ) -> None:
-    """Handle the options that all commands share: only `--version`."""
+    """Declare the options of `tron` itself: only `--version`."""

@@ -31,8 +31,7 @@ def backup(
 ) -> None:
     """Back up all state of a running system.
 
-    The backup contains every change that was acknowledged before the command
-    began.
+    The backup contains every change that the system had acknowledged before the command began.
     """
     try:
         made = backups.back_up(data_dir, folder, _version())
@@ -50,7 +49,10 @@ def restore(
     as_json: JsonOption = False,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Replace a data directory that is not empty; its content is kept beside it."),
+        typer.Option(
+            "--force",
+            help="Replace a data directory that is not empty; its previous content is moved to a directory beside it.",
+        ),
     ] = False,
     check: Annotated[bool, typer.Option("--check", help="Check the backup without restoring it.")] = False,
 ) -> None:

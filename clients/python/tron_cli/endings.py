@@ -1,4 +1,4 @@
-"""Describes how a program ended, and decides whether a signal requested the end. Decisions only, no clock."""
+"""Describes how a program ended, and decides whether a signal had asked it to stop. Decisions only, no clock."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ _LAPSES_AFTER: dict[int, float] = {
     signal.SIGQUIT: 1.0,
     signal.SIGHUP: 1.0,
 }
-"""Signals that ask a program to end, and the seconds after which an end has another cause."""
+"""Signals that ask a program to stop, and the seconds after which its end is no longer attributed to the signal."""
 _BY_HAND = 10.0
-"""The same for a key that a person pressed in the terminal: they see what happens."""
+"""The same for a signal from a key in the terminal, such as Ctrl-C: longer, because a person sees what happens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The end of a program: `exit_code` as in a shell, and the name of the signal that ended the program, if one
-    did."""
+    """How a program ended: its exit code as a shell reports it, and the name of the signal that killed it, or None."""
 
     exit_code: int
     signal_name: str | None
@@ -34,16 +33,16 @@ class Ending:
 
     @property
     def severity(self) -> str:
-        """The severity of the ending: CRITICAL, unless the exit code is 0."""
+        """INFO if the exit code is 0, otherwise CRITICAL."""
         return "INFO" if self.exit_code == 0 else "CRITICAL"
 
     def describe(self) -> str:
-        """Return the ending in words."""
+        """Return the ending in words, such as `exited with code 1`."""
         return f"ended by {self.signal_name}" if self.signal_name else f"exited with code {self.exit_code}"
 
 
 def name_of(number: int) -> str:
-    """Return the name of a signal. Real-time signals between the first and the last are named by their offset."""
+    """Return the name of a signal, such as SIGTERM; for a number without a name, SIG and the number."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -52,25 +51,26 @@ def name_of(number: int) -> str:
 
 @dataclass(slots=True)
 class EndRequests:
-    """The signals that requested the end of the program. Times are seconds on one monotonic clock.
+    """The signals that asked the program to stop. Times are in seconds on one monotonic clock.
 
-    If the program survives a signal, the request expires: an end long after the signal is a failure like any other.
+    If the program continues to run after a signal, the request expires: an end long after the signal is a failure like
+    any other.
     """
 
     _until: dict[int, float] = field(default_factory=dict)  # until when each of them counts
 
     def heard(self, number: int, now: float, *, from_terminal: bool = False) -> None:
-        """Record that the program received a signal."""
+        """Record that the program received a signal. `from_terminal`: a key in the terminal sent it."""
         lapses = _LAPSES_AFTER.get(number)
         if lapses is not None:
             self._until[number] = now + max(lapses, _BY_HAND if from_terminal else 0.0)
 
     def answered(self, ending: Ending, now: float) -> str | None:
-        """Return the name of the signal that requested this end; None if no signal did.
+        """Return the name of the signal that had asked for this ending; None if no signal had.
 
-        A signal requested the end if the program died of the signal, exited with the signal's code, or exited before
-        the request expired. After SIGTERM every end counts until the request expires, because a service that was
-        stopped should stay stopped.
+        A signal had asked for it if it killed the program, if the program exited with the exit code of the signal, or
+        if the program exited before the request expired. After SIGTERM, any ending before the request expires counts,
+        because a service that was stopped should stay stopped.
         """
         for number, until in self._until.items():
             any_way = number == signal.SIGTERM or ending.signal_name is None
@@ -79,9 +79,9 @@ class EndRequests:
         return None
 
     def forget(self) -> None:
-        """Forget all signals: no signal requested the end, and none counts for the next run of the program."""
+        """Forget all signals, so that none of them counts for the next run of the program."""
         self._until.clear()
 
     def pending(self, now: float) -> bool:
-        """Return whether a request is in force, so that no program should be started now."""
+        """Return whether a request to stop has not expired yet. The program should not be started while it has not."""
         return any(now <= until for until in self._until.values())

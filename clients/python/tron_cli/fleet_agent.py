@@ -1,9 +1,9 @@
-"""One agent of a demo fleet, as a process: `python -m tron_cli.fleet_agent`, started by `fleet.py`.
+"""One agent of a demo fleet, as a process: `python -m tron_cli.fleet_agent`, started by `fleet`.
 
-The first line on stdin is the agent's declaration, `freeze` and `thaw` stop and continue its activity counter, and the
-end of stdin ends the agent, so that it does not outlive the fleet. The agent writes one line to stdout once it is
-registered. An agent with children restarts them with the SDK's Supervisor, by a request to the fleet, which owns the
-processes.
+The first line on stdin is the agent's declaration. Then the lines `freeze` and `thaw` stop and continue its activity
+counter, and the end of stdin ends the agent, so that it does not outlive the fleet. The agent writes one line to stdout
+once it is registered. An agent with children restarts them with the SDK's Supervisor, by a request to the fleet, which
+owns the processes.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from tron_client.restart_log import FailedChild
 
 _STEP_SECONDS = 0.5
-"""How often the work gets on."""
+"""Seconds between two steps of the simulated work."""
 _WINDOW_SECONDS = 60.0
-"""A demo forgets restarts sooner than life does, so that one can watch it again."""
+"""Seconds for which restarts are counted: short, so that a demo can be repeated."""
 _RESTART_SECONDS = 15.0
 
 
@@ -80,7 +80,8 @@ def _work(agent: Agent, lines: Iterator[str | None]) -> None:
 
 
 def _lines() -> Iterator[str | None]:
-    """Yield each line of stdin as it arrives, and None at least every `seconds`; end when stdin ends."""
+    """Yield each line of stdin as it arrives, and None whenever no line arrived for `_STEP_SECONDS`; end when stdin
+    ends."""
     rest = b""
     while True:
         readable, _, _ = select.select([0], [], [], _STEP_SECONDS)

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 WIDEST_PAGE = 100
-"""Columns of a page in a wider terminal."""
+"""The width of a page in a wider terminal, in columns."""
 
 _INDENT = 2
 _WIDEST_NAMES = 30
@@ -75,7 +75,7 @@ class CommandLine(typer.Typer):
 
 
 def _usage(command: TyperCommand | TyperGroup, context: Any, pieces: Iterable[str]) -> list[str]:
-    """Return the words of a usage line, in which each argument is written like its metavar, without further signs."""
+    """Return the words of a usage line, in which each argument is written as its metavar, without braces."""
     own = {
         piece: each.metavar
         for each in command.get_params(context)

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 
 def _checked_monitor(context: typer.Context, option: typer.CallbackParam, text: str) -> str:
-    """Return TRON's address, or an empty text to ask the registry for it. A `--registry` on the command line takes
-    precedence over a TRON address that only the environment names."""
+    """Return TRON's address, or an empty string so that the registry is asked for it. A `--registry` on the command
+    line takes precedence over a TRON address from the environment."""
     own, others = (context.get_parameter_source(name) for name in (str(option.name), "registry"))
     typed = others is not None and others.name == "COMMANDLINE"
     if not text or (typed and own is not None and own.name == "ENVIRONMENT"):
@@ -47,19 +47,19 @@ MonitorOption = Annotated[
         "--monitor",
         metavar="ADDR",
         envvar="TRON_MONITOR",
-        help="The address of TRON. Default: the address that the registry knows.",
+        help="The address of TRON. Default: the address at which TRON is registered.",
         show_default=False,
         callback=_checked_monitor,
     ),
 ]
-IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The service.")]
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The id of the service.")]
 
 
 @contextmanager
 def monitor_at(monitor: str, registry: str) -> Iterator[MonitorClient]:
-    """Yield a client of TRON, at `monitor` or at the address that the registry knows; see `monitor_address_of`.
+    """Yield a client of TRON, at the address that `monitor_address_of` returns.
 
-    A failed call ends the command with one line and code 1.
+    If a call fails, print one line and end the command with code 1.
     """
     from tron_client.errors import InvalidRequest, RegistryUnavailable, TronError
     from tron_client.tron_api import MonitorClient
@@ -79,8 +79,8 @@ def monitor_at(monitor: str, registry: str) -> Iterator[MonitorClient]:
 
 
 def monitor_address_of(monitor: str, registry: str) -> str:
-    """Return TRON's address: `monitor`, else the address that the registry knows; end the command with one line if
-    there is none."""
+    """Return `monitor`, or if it is empty, the address at which TRON is registered. If TRON is not registered, return
+    its default address for the default registry; otherwise end the command with one line."""
     if monitor:
         return monitor
     from tron_client.discovery import Unreachable
@@ -107,8 +107,9 @@ def explain(
 ) -> None:
     """Explain the liveness of a service, and what happens next.
 
-    The command prints TRON's verdict, the rule that applied, the next
-    deadlines, the safety margin and the evidence.
+    The command prints TRON's verdict, the rule that applied, the next deadlines and the evidence. It also prints the
+    safety margin: how far the longest gap between two heartbeats was from the silence after which the service is
+    declared down.
     """
     from tron_client.errors import ServiceNotFound
 
@@ -164,7 +165,7 @@ def _print(explanation: Explanation) -> None:
 
 
 def shown(value: object) -> str:
-    """Return a value as text for people: numbers without needless digits, switches as `true` and `false`."""
+    """Return a value as text for people: numbers without needless digits, booleans as `true` and `false`."""
     return (
         f"{value:.12g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
     )

@@ -1,4 +1,5 @@
-"""The demo's side of its socket: receives orders, one JSON object per line, and answers them; see control.py."""
+"""Receives the orders to a running demo over its socket, each as one JSON object on one line, and answers them. The
+module `control` sends them."""
 
 from __future__ import annotations
 
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _ASKING_SECONDS = 30.0
-"""How long a caller may take to say what it wants, and to read the answer."""
+"""Seconds within which a caller must send its order, and read the answer."""
 _MOST_CALLERS = 64
-"""Callers at a time; further ones are refused."""
+"""Maximum number of callers at a time; further callers are refused."""
 
 
 class OrderRefused(Exception):
@@ -27,7 +28,8 @@ class OrderRefused(Exception):
 
 @contextlib.asynccontextmanager
 async def take_orders(path: Path, obey: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]) -> AsyncIterator[None]:
-    """Listen at `path` until the block ends; `obey` returns the answer or raises OrderRefused.
+    """Listen on a socket at `path` until the block ends. `obey` receives each order, and returns the answer or raises
+    OrderRefused.
 
     Raises ControlError if another process listens at `path`.
     """
@@ -61,7 +63,7 @@ async def take_orders(path: Path, obey: Callable[[dict[str, Any]], Awaitable[dic
 
 @contextlib.contextmanager
 def _place(path: Path) -> Iterator[None]:
-    """Hold the socket's path for this process. The kernel releases the path however the process ends."""
+    """Reserve the path of the socket for this process. The kernel releases it however the process ends."""
     with path.with_suffix(".lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -81,7 +83,7 @@ async def _answer(
         try:
             order = json.loads(await reader.readline())
         except ValueError as error:  # no JSON, or a line that is too long
-            return {"ok": False, "error": f"not an order: {error}"}
+            return {"ok": False, "error": f"the order is not valid JSON: {error}"}
     if not isinstance(order, dict):
         return {"ok": False, "error": messages.ORDER_IS_AN_OBJECT}
     try:

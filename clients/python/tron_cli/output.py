@@ -1,8 +1,8 @@
 """Prints the output of commands: rich text for people, JSON on stdout for programs, errors as one line on stderr.
 
 On a terminal, tables fit the window. In a pipe or a file there is no window: each row is one line, without wrapping,
-truncation or color, so that `grep` finds the content. Data from outside is escaped: its control characters are shown
-and never interpreted.
+truncation or color, so that `grep` finds the content. Control characters in data from outside are printed as escapes,
+so that the terminal never interprets them.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 WIDEST_COLUMN = 40
-"""In a pipe, a longer value pushes the rest of its own row to the right, and no other row."""
+"""The widest column in a pipe, in characters. A longer value only shifts the rest of its own row to the right."""
 
 NARROWEST_TABLE = 60
-"""A narrower terminal gets the lines of a pipe and wraps them itself: columns would vanish."""
+"""The narrowest terminal, in columns, in which tables are printed. In a narrower one each row is printed as one line,
+as in a pipe, because the columns of a table would vanish."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SYMBOLS = {"ALIVE": ("●", "green"), "SUSPECT": ("◐", "yellow"), "DOWN": ("✖", "red"), "UNKNOWN": ("?", "dim")}
@@ -33,10 +34,10 @@ _SEVERITY_COLOURS = {"INFO": "green", "WARNING": "yellow", "CRITICAL": "red"}
 
 
 class Output(Console):
-    """A console that also prints tables for pipes."""
+    """A console that prints a table as plain lines if the output is not a terminal, or if the terminal is narrow."""
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Print text with markup, or tables."""
+        """Print texts with markup, and tables. Control characters in them are printed as escapes."""
         if not self.file.isatty():
             options |= {"soft_wrap": True, "highlight": False}
         if not self.file.isatty() or self.width < NARROWEST_TABLE:
@@ -53,7 +54,8 @@ out = Output()
 
 
 def plain_rows(table: Table) -> list[str]:
-    """Return a table as lines, one for each row, with its columns aligned as far as `WIDEST_COLUMN` allows."""
+    """Return a table as plain lines: its title, if it has one, its headings, and one line for each row. Columns are
+    padded to the width of their longest value of at most `WIDEST_COLUMN` characters."""
     columns = [[_plain(column.header), *map(_plain, column.cells)] for column in table.columns]
     if not table.show_header:
         columns = [column[1:] for column in columns]
@@ -68,7 +70,7 @@ def _plain(cell: Any) -> str:
 
 
 def visible(text: str) -> str:
-    """Return the text with every control character but the newline shown as its escape."""
+    """Return the text with every unprintable character, except line breaks, replaced by its escape sequence."""
     if text.isprintable():
         return text
     return "".join(sign if sign.isprintable() or sign == "\n" else _escape(sign) for sign in text)
@@ -79,12 +81,13 @@ def _escape(sign: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return the text with its line breaks shown as escapes."""
+    """Return the text as one line: line breaks and other unprintable characters are replaced by their escape
+    sequences."""
     return visible(text).replace("\n", "\\n")
 
 
 def fail(message: str, *, code: int = 1) -> NoReturn:
-    """Print an error as one line on stderr, and end the command with `code`."""
+    """Print an error as one line on stderr, and end the command with the exit code `code`."""
     print(f"tron: {visible(' '.join(message.split()))}", file=sys.stderr)
     raise typer.Exit(code)
 
@@ -98,13 +101,13 @@ def print_json(document: Mapping[str, object]) -> None:
 
 
 def liveness_markup(liveness: str) -> str:
-    """Return a liveness as a symbol and a word, with color."""
+    """Return a liveness, such as ALIVE, as rich markup: a symbol and the word, in color."""
     symbol, colour = _SYMBOLS.get(liveness, ("?", "dim"))
     return f"[{colour}]{symbol} {liveness or 'UNKNOWN'}[/]"
 
 
 def severity_markup(severity: str) -> str:
-    """Return a severity as a word, with color."""
+    """Return a severity, such as CRITICAL, as rich markup: the word, in color."""
     return f"[{_SEVERITY_COLOURS.get(severity, 'dim')}]{severity}[/]"
 
 

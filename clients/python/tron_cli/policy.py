@@ -1,4 +1,4 @@
-"""The commands `tron policy` and `tron maintenance`, by which an operator changes thresholds and holds alerts."""
+"""The commands `tron policy` and `tron maintenance`, with which an operator changes thresholds and holds alerts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tron_client.tron_api import HeldNotices, PolicyInForce, PolicyOverride
 
 DEFAULT = "default"
-"""What a threshold is set to so that it is unset."""
+"""The value that removes a change of a threshold: `tron policy NAME=default`."""
 
 _SOURCES = {
     "built_in": "built-in default",
@@ -59,11 +59,19 @@ def policy(
     service: Annotated[
         str,
         typer.Option(
-            metavar="ID", help="Show or change the thresholds of this service. Without ID: the same as --overrides."
+            metavar="ID",
+            help=(
+                "Show or change the thresholds of the service with this id. Without an ID, the option "
+                "means --overrides."
+            ),
         ),
     ] = "",
     overrides: Annotated[
-        bool, typer.Option("--overrides", help="List the services with overrides, and their overridden thresholds.")
+        bool,
+        typer.Option(
+            "--overrides",
+            help="List the services that have thresholds of their own (overrides), with these thresholds.",
+        ),
     ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="With --service: change thresholds even if the service is not registered.")
@@ -168,24 +176,28 @@ def _unquoted(text: str) -> str:
 @connects
 def maintenance(
     service_id: Annotated[
-        str, typer.Argument(metavar="[ID]", help="The service. Without ID: list the services under maintenance.")
+        str,
+        typer.Argument(
+            metavar="[ID]", help="The id of the service. Without it, the services under maintenance are listed."
+        ),
     ] = "",
     registry: RegistryOption = DEFAULT_REGISTRY,
     monitor: MonitorOption = "",
     as_json: JsonOption = False,
     off: Annotated[
-        bool, typer.Option("--off", help="End the maintenance; held alerts are sent now if they still apply.")
+        bool,
+        typer.Option("--off", help="End the maintenance. Alerts that were held back are sent now if they still apply."),
     ] = False,
     minutes: Annotated[
         float | None,
         typer.Option("--for", metavar="MINUTES", help="End the maintenance automatically after this many minutes."),
     ] = None,
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="The reason, which other operators see.")] = "",
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="The reason, which is shown to other operators.")] = "",
 ) -> None:
     """Put a service under maintenance, or list the services under maintenance.
 
-    Maintenance holds the alerts about a service, and its removal. The registry
-    stores the maintenance under the service's id, so it survives restarts.
+    While a service is under maintenance, alerts about it are held back and it is not deregistered. The registry stores
+    the maintenance under the id of the service, so it survives restarts.
     """
     if off and (minutes is not None or reason):
         raise typer.BadParameter(messages.OFF_TAKES_NOTHING, param_hint="--off")
@@ -205,7 +217,7 @@ def maintenance(
         else:
             # The moment is by the registry's clock; the length is not by any.
             length = "" if minutes is None else f"for {minutes:g} min, "
-            until = "until you end it" if held.until is None else f"{length}until {clock_time(held.until)}"
+            until = "until you end the maintenance" if held.until is None else f"{length}until {clock_time(held.until)}"
             out.print(messages.alerts_held(escape(service_id), until), soft_wrap=True)
 
 
@@ -225,7 +237,7 @@ def _list_held(found: tuple[HeldNotices, ...], *, as_json: bool) -> None:
         table.add_column(heading, overflow="fold")
     for each in found:
         held = each.maintenance
-        until = "you end it" if held.until is None else clock_time(held.until)
+        until = "you end the maintenance" if held.until is None else clock_time(held.until)
         name = each.name or "not registered"
         table.add_row(escape(each.service_id), escape(name), clock_time(held.since), until, escape(held.reason))
     out.print(table)

@@ -40,7 +40,8 @@ class GiveUp:
 
 @dataclass(slots=True)
 class ChildLife:
-    """The starts and deaths of one child, and the decisions about it. Times are on one monotonic clock."""
+    """Records the starts and deaths of one child, and decides whether to start it again. Times are in seconds on one
+    monotonic clock."""
 
     policy: RestartPolicy = field(default_factory=RestartPolicy)
     ever_served: bool = False
@@ -58,8 +59,8 @@ class ChildLife:
         self.ever_served = True
 
     def died(self, now: float, code: int = -9) -> StartAgain | GiveUp:
-        """Record that the child died at `now`; return what to do. A negative `code` is the signal that ended the
-        child."""
+        """Record that the child died at `now`; return whether it is started again. A negative `code` is the signal that
+        ended the child."""
         if now - self._started_at >= self.policy.sound_after:
             self._deaths_in_a_row = 0
         self._deaths_in_a_row += 1
@@ -80,7 +81,7 @@ class Serving:
     address: str
     pid: int
     more: Mapping[str, str] = field(default_factory=dict)
-    """The further addresses of the child, by their keys."""
+    """The additional addresses of the child, by their keys in the ready file."""
     facts: Mapping[str, object] = field(default_factory=dict)
     """The whole content of the child's ready file."""
 

@@ -1,5 +1,5 @@
-"""Keeps the child processes of `tron up` running, and drains them in order. This is the shell around
-`process_policy.py`."""
+"""Keeps the child processes of `tron up` running, and stops them in order. It carries out the decisions of
+`process_policy`."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class ChildNeverServed(Exception):
 
 @dataclass(slots=True, eq=False)
 class Child:
-    """One program to keep running. When the program is ready, it writes a JSON object with `address_key` to its ready
-    file."""
+    """A program that is kept running. When it is ready, it writes a JSON object with its address, under `address_key`,
+    to its ready file."""
 
     name: str
     address_key: str
@@ -72,8 +72,8 @@ def child(
     policy: RestartPolicy | None = None,
     more: dict[str, str] | None = None,
 ) -> Child:
-    """Return a child that `command` starts, given its listen address, its ready file, and the addresses of the earlier
-    children together with its own further addresses."""
+    """Return a child. `command` returns its command line from the listen address, the ready file, and a dictionary with
+    the addresses of the earlier children and the additional addresses of this child."""
     return Child(name, address_key, listen, command, ChildLife(policy or RestartPolicy()), dict(more or {}))
 
 
@@ -137,7 +137,8 @@ class Supervisor:
         return 130 if self._killed else 0
 
     async def _tend(self, each: Child) -> None:
-        """Start a child again each time that it ends, until it is to leave. Raises ChildNeverServed."""
+        """Start a child, and start it again each time that it ends, until the supervisor stops. Raises
+        ChildNeverServed."""
         before = self._children[: self._children.index(each)]
         for earlier in before:
             # Addresses are known beforehand, but where any free port is taken; who comes first waits for the other. A
@@ -177,8 +178,8 @@ class Supervisor:
                 await asyncio.wait_for(each.leaving.wait(), decision.delay)
 
     async def _await_ready(self, each: Child, ready_file: Path) -> None:
-        """Wait for the child's ready file, then record the child as serving. Raises OSError if that fails before all
-        have served once."""
+        """Wait for the child's ready file, then record the child as serving. Raises OSError if the ready file of the
+        system cannot be written when all children serve for the first time."""
         warn_at = time.monotonic() + _SLOW_START_SECONDS
         while (document := _read_ready(ready_file)) is None:
             if time.monotonic() >= warn_at:
@@ -199,7 +200,8 @@ class Supervisor:
             await asyncio.sleep(_WRITE_AGAIN_SECONDS)
 
     def _announce(self) -> bool:
-        """Write the ready file if all serve; return whether that is done, or not needed now."""
+        """Write the ready file of the system if all children serve. Return False if it could not be written and must be
+        written again."""
         serving = tuple(each.serving for each in self._children if each.serving is not None)
         if len(serving) < len(self._children) or self._stop_wanted.is_set():
             return True

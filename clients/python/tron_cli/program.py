@@ -1,9 +1,9 @@
 """Runs the program under `tron run`: starts it, forwards every signal once, and reaps orphans as an init process does.
 
-Signals are blocked, and a thread fetches them together with the kernel's information about each signal. So no signal is
-lost, none interrupts other code, and a signal that the terminal sent to the whole foreground group, which includes the
-program, is distinguished from a signal that was sent to `tron run` alone. Create a Program before any other thread,
-because threads inherit the blocked signals.
+Signals are blocked, and a thread fetches each of them together with the kernel's information about its sender. So no
+signal is lost, and none interrupts other code. A signal that the terminal sent to the whole foreground group has
+reached the program already; it is distinguished from one that was sent to `tron run` alone, which must be forwarded.
+Create a Program before any other thread, because threads inherit the blocked signals.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ _KEPT = frozenset({signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD})
 
 
 class Program:
-    """The program, started so that it dies with `tron run`: an agent that TRON has declared dead must not keep
-    working."""
+    """The program under `tron run`. The kernel kills it if `tron run` dies, because an agent that TRON has declared
+    down must not continue to work."""
 
     def __init__(self, command: Sequence[str], environment: dict[str, str], without: Sequence[str] = ()) -> None:
-        """Start the program, with these variables in addition to ours, but without those named in `without`. From now
-        on a thread of this object fetches all signals, and no other handler receives them."""
+        """Start `command` with the environment variables of this process, except those listed in `without`, and with
+        those in `environment`. From now on a thread of this object receives all signals of the process; signal handlers
+        receive none."""
         self._passed_on = signal.valid_signals() - _KEPT
         # Signals that our parent process ignored (nohup) stay ignored in the program, unless it decides otherwise.
         self._ignored = {each for each in signal.valid_signals() if signal.getsignal(each) is signal.SIG_IGN}
@@ -76,14 +77,14 @@ class Program:
             return ending
 
     def end(self) -> None:
-        """End the program, and wait until it has ended."""
+        """Send SIGTERM to the program, and wait until it has ended."""
         with self._changed:
             self._send(signal.SIGTERM)
         self.wait()
 
     def end_was_asked_for(self, ending: Ending) -> str | None:
-        """Return the name of the signal that requested this end. If no signal did, forget the signals that were sent,
-        and return None."""
+        """Return the name of the signal that had asked for this ending. If no signal had, forget all signals and return
+        None."""
         with self._changed:
             asked = self._requests.answered(ending, time.monotonic())
             if asked is None:
@@ -91,7 +92,8 @@ class Program:
             return asked
 
     def rest_until(self, moment: float) -> bool:
-        """Wait until a time of the monotonic clock; return False if a signal requested the end meanwhile."""
+        """Wait until `moment` on the monotonic clock, and return True; return False once a signal asks the program to
+        stop."""
         with self._changed:
             while not self._requests.pending(now := time.monotonic()):
                 if now >= moment:
@@ -177,7 +179,7 @@ def _fetch(numbers: set[signal.Signals | int]) -> tuple[int, bool, int] | None:
 
 
 def _in_foreground() -> bool:
-    """Return whether this process is in the foreground of a terminal, wherever stdin leads."""
+    """Return whether this process is in the foreground of a terminal, even if its stdin is redirected."""
     try:
         terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:

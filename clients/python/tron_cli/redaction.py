@@ -1,7 +1,8 @@
-"""Removes secrets from data that is given away: by name if the structure is known, and by pattern in texts. No I/O.
+"""Removes secrets from data that is shared with others: by name if the structure is known, and by pattern in texts. No
+I/O.
 
-A setting is kept if its name is known to be harmless; a number or switch is always kept; every other text is removed.
-So a setting that is added later reveals nothing.
+The text of a setting is kept only if the name of the setting is known to be harmless; numbers and booleans are always
+kept. So a setting that is added later reveals nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ HARMLESS = frozenset(
         *("orphan_policy", "method", "name"),
     }
 )
-"""Settings whose texts say nothing that a stranger must not know."""
+"""The names of settings whose texts contain nothing secret."""
 
 _URL = re.compile(r"\b([a-zA-Z][a-zA-Z0-9+.-]*://)[^\s\"'<>|\\]*")
 _SECRET_NAME = re.compile(r"(?i)secret|token|passw(or)?d|api[_-]?key|credential|authorization")
@@ -45,7 +46,8 @@ _SHORTEST = 6
 
 
 class Redactor:
-    """Removes secrets from texts. `secrets`: known secret values, which are removed wherever they occur."""
+    """Removes secrets from texts and documents. `secrets`: known secret values, which are removed wherever they
+    occur."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets = sorted({each for each in secrets if len(each) >= _SHORTEST}, key=len, reverse=True)
@@ -61,8 +63,8 @@ class Redactor:
         return text
 
     def document(self, value: Any, name: str = "") -> Any:
-        """Return a JSON document without secrets: `text` is applied to all its texts, and values with a name like
-        `token` are removed."""
+        """Return a JSON document without secrets: `text` is applied to all its texts, and texts with a name like
+        `token` are removed. `name`: the name of `value` in the document."""
         if isinstance(value, Mapping):
             return {self.text(str(key)): self.document(each, str(key)) for key, each in value.items()}
         if isinstance(value, list | tuple):
@@ -128,8 +130,8 @@ def _flag_value(name: str, value: str, redactor: Redactor) -> str:
 
 
 def environment(variables: Mapping[str, str], redactor: Redactor) -> dict[str, str]:
-    """Return the environment variables that the programs of the system read; values by the same rule, without those of
-    other variables."""
+    """Return the environment variables whose names begin with TRON_, with harmless values only. All other variables are
+    left out."""
     shown = {}
     for variable, value in sorted(variables.items()):
         if not variable.startswith("TRON_"):
@@ -141,7 +143,8 @@ def environment(variables: Mapping[str, str], redactor: Redactor) -> dict[str, s
 
 
 def removed_texts(value: Any, name: str = "") -> set[str]:
-    """Return the texts that `Redactor.settings` removes, so that they are also removed elsewhere."""
+    """Return the texts that `Redactor.settings` removes from these settings, so that they can be removed elsewhere
+    too."""
     if isinstance(value, Mapping):
         return {text for key, each in value.items() for text in removed_texts(each, str(key).replace("-", "_"))}
     if isinstance(value, list | tuple):
@@ -151,7 +154,8 @@ def removed_texts(value: Any, name: str = "") -> set[str]:
 
 
 def named_secrets(value: Any, name: str = "") -> tuple[set[str], set[str]]:
-    """Return the files and the environment variables that settings name for secrets."""
+    """Return the paths of the files, and the names of the environment variables, from which the settings read
+    secrets."""
     files: set[str] = set()
     variables: set[str] = set()
     if isinstance(value, Mapping):

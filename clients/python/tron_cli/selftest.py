@@ -1,8 +1,8 @@
-"""The command `tron selftest`, which is Test 13 on a live system: is TRON watching, does it detect silence, does it
-declare the child down, and is the parent notified?
+"""The command `tron selftest`, which checks a live system: is TRON watching, does it detect silence, does it declare
+the child down, and is the parent notified?
 
 The command registers a parent and a child of its own, stops the child's heartbeats, and waits for the expected events.
-At the end it removes both services, whatever the result.
+At the end it removes both services, whatever the result. This is Test 13 of the legacy system.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class SelfTest:
         )
         self._wait(lambda: self._liveness(client, child_id) == "ALIVE", "the child did not become ALIVE")
         self._wait(lambda: self._liveness(client, child_id) != "ALIVE", "the silence of the child was not detected")
-        return f"TRON detected the silence of a child with an interval of {INTERVAL:g} s"
+        return f"TRON detected the silence of a child with a heartbeat interval of {INTERVAL:g} s"
 
     def _be_judged(self, client: RegistryClient, child_id: str) -> str:
         self._wait(
@@ -175,8 +175,7 @@ def selftest(
 ) -> None:
     """Check that TRON detects a silent agent and notifies its parent.
 
-    The command runs on the live system with two services of its own. It exits
-    with code 1 if the check fails.
+    The check runs on the live system with two temporary services. The command exits with code 1 if the check fails.
     """
     test = SelfTest(registry, monitor_address_of(monitor, registry), patience)
     passed = test.run()

@@ -1,8 +1,8 @@
-"""Guards the standard streams of commands against an encoding without a character, a full disk, and a missing reader.
+"""Lets commands print reliably if the encoding lacks a character, the disk is full, or nobody reads the output.
 
 Rich, typer and `print` all write through the streams that `guard_streams` installs. A character that the encoding lacks
-is written as a similar character, or as its escape. If output cannot be written, OutputFailed is raised; text that
-cannot be written to stderr is dropped, because nobody could read the error either.
+is written as a similar character, or as its escape sequence. If stdout cannot be written, OutputFailed is raised; text
+that cannot be written to stderr is dropped, because nobody could read an error about it either.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 _LIKE = str.maketrans(
     {"●": "*", "◐": "~", "✖": "x", "→": "->", "–": "-", "—": "-", "…": "...", "·": "-", "×": "x", "≥": ">=", "≤": "<="}
 )
-"""What is written in place of our own signs, if the encoding lacks them."""
+"""Similar characters, which are written in place of those that our output uses if the encoding lacks them."""
 
 _ERRORS = "tron.like"
 
 
 class OutputFailed(Exception):
-    """Standard output accepts no more text. `gone`: its reader has closed it, as `head` does."""
+    """Standard output could not be written. `gone` is True if its reader has closed it, as `head` does."""
 
     def __init__(self, error: OSError | ValueError) -> None:
         self.gone = isinstance(error, OSError) and error.errno == errno.EPIPE
@@ -63,7 +63,8 @@ class _Stderr(io.TextIOWrapper):
 
 
 def guard_streams() -> None:
-    """Replace stdin, stdout and stderr by guarded streams, including a stream that the caller had closed."""
+    """Replace stdout and stderr by guarded streams, and open /dev/null in place of each standard stream that is
+    closed."""
     # A file that is opened later must not get such a number: it would be taken for the stream.
     _occupy(0, os.O_RDONLY)
     _occupy(1, os.O_RDONLY)  # whatever is written to it fails, as it does for every other program
@@ -78,7 +79,7 @@ def guard_streams() -> None:
 
 @contextlib.contextmanager
 def even_unread() -> Iterator[None]:
-    """Print without failing: text that cannot be written is dropped."""
+    """Let the block print without errors: if stdout cannot be written, its text is dropped."""
     try:
         yield
         sys.stdout.flush()
@@ -87,7 +88,8 @@ def even_unread() -> Iterator[None]:
 
 
 def drop_output() -> None:
-    """Discard text that is still to be written to stdout, so that the end of the process prints no error."""
+    """Discard all text that has not been written to stdout yet, so that Python prints no error when the process
+    ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)

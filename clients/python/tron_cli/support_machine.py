@@ -1,5 +1,5 @@
-"""The part of a support bundle about the machine: versions, settings, processes, files. These functions return no
-secrets."""
+"""Collects the data of a support bundle about the machine: versions, settings, processes, files. These functions return
+no secrets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PACKAGES = (
 )
 MODULES = {"registry_server": "registry", "tron": "monitor", "gateway_http": "gateway", "tron_cli": "tron"}
 COMMANDS = frozenset({"up", "demo"})
-"""Of the `tron` command, those that run on. What others were given is not ours to show."""
+"""The commands of `tron` that continue to run. The arguments of other commands are not shown."""
 
 MOST_FILES = 500
 LARGEST_SECRET = 64 << 10
@@ -55,7 +55,8 @@ def versions() -> dict[str, Any]:
 
 
 def redactor_for(tables: Mapping[str, Any], variables: Mapping[str, str]) -> Redactor:
-    """Return a redactor that knows the secrets that these settings contain or name."""
+    """Return a redactor that knows the secrets in these settings, and those in the files and variables to which the
+    settings refer."""
     secrets = removed_texts(tables)
     files, names = named_secrets(tables)
     for file in files:
@@ -69,7 +70,8 @@ def redactor_for(tables: Mapping[str, Any], variables: Mapping[str, str]) -> Red
 
 
 def processes(redactor: Redactor) -> list[dict[str, Any]]:
-    """Return the running programs of this installation that this user may inspect; only on a system with /proc."""
+    """Return the running programs of this installation that this user may inspect; an empty list on a system without
+    /proc."""
     found = []
     for folder in sorted(Path("/proc").glob("[0-9]*"), key=lambda each: int(each.name)):
         try:

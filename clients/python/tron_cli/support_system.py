@@ -1,5 +1,5 @@
-"""The part of a support bundle about the running system, from the answers of its programs. Texts of agents are left
-out: only the fields listed here are taken from a service or an event."""
+"""Collects the data of a support bundle about the running system, from the answers of its programs. Texts of agents are
+left out: only the fields listed here are taken from a service or an event."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MOST_EXPLAINED = 20
 MOST_EVENTS = 500
 PATIENCE = 5.0
-"""Seconds that a program has to answer."""
+"""Seconds within which a program must answer."""
 
 OF_SERVICE = (
     *("service_id", "name", "type", "role", "parent", "heartbeat_interval", "ttl", "reconnect_grace", "stall_after"),
@@ -39,7 +39,7 @@ OF_EVENT = (
 
 
 def counts(client: RegistryClient) -> tuple[dict[str, Any], list[Service]]:
-    """Return how many services there are of each type and state, and which are not alive. Raises TronError."""
+    """Return the number of services of each type and state, and the services that are not alive. Raises TronError."""
     services = client.list_services().services
     found: dict[str, dict[str, int]] = {}
     for each in services:
@@ -69,7 +69,7 @@ def thresholds(client: MonitorClient) -> dict[str, Any]:
 
 
 def explanations(client: MonitorClient, failing: list[Service]) -> list[dict[str, Any]]:
-    """Return the explanations of the first failing services. Raises TronError."""
+    """Return TRON's explanations of the first `MOST_EXPLAINED` failing services. Raises TronError."""
     from tron_client.errors import ServiceNotFound
 
     found: list[dict[str, Any]] = []
@@ -93,8 +93,9 @@ def explanations(client: MonitorClient, failing: list[Service]) -> list[dict[str
 
 
 def read(url: str) -> str:
-    """Return the HTTP answer of a program; a proxy is never used, because the program belongs to this system. The token
-    of this client is sent over TLS, or to this machine. Raises OSError, and ValueError for invalid files."""
+    """Return the body of the answer of a program to an HTTP request. No proxy is used, because the program belongs to
+    this system. The token of this client is sent only over TLS or to this machine. Raises OSError, and ValueError for
+    invalid certificate or token files."""
     https = urllib.request.HTTPSHandler(context=https_trust())
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), https)
     request = urllib.request.Request(url)
@@ -107,7 +108,8 @@ def read(url: str) -> str:
 
 
 def read_json(url: str) -> Any:
-    """Return the HTTP answer of a program as a JSON document. Raises OSError, ValueError."""
+    """Return the body of the answer of a program as a JSON document. Raises OSError, and ValueError also for invalid
+    JSON."""
     return json.loads(read(url))
 
 

@@ -1,10 +1,11 @@
-"""Replaces itself by another program that dies with its parent: `python tether.py PARENT_PID SIGNALS PROGRAM ARGS...`.
+"""Replaces itself by a program that the kernel kills when its parent dies: `python tether.py PARENT_PID SIGNALS PROGRAM
+ARGS...`.
 
 A supervisor that is killed (kill -9, out of memory) cannot end its children; without this module they would keep their
 ports and serve unsupervised. The kernel can end them: PR_SET_PDEATHSIG survives exec. It is set here, in a small
 process that then becomes the child, because running Python between fork and exec (`preexec_fn`) can deadlock. This
 module imports nothing of the package, so that it starts in milliseconds. On a system without prctl (not Linux) the
-child runs untethered.
+child continues to run when its parent dies.
 
 SIGNALS are the numbers of the signals that stay blocked, or `-` to change nothing. A parent that blocks signals also
 blocks them here until the program takes over, so that no signal is lost, and none reaches Python.
@@ -21,16 +22,16 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def tethered(command: list[str], blocked: set[int] | None = None) -> list[str]:
-    """Return the command line that runs `command` tethered to the calling process, with only `blocked` signals
-    blocked."""
+    """Return a command line that runs `command` so that it is killed when the calling process dies. In it only the
+    signals in `blocked` are blocked; None leaves the blocked signals as they are."""
     mask = "-" if blocked is None else ",".join(str(int(each)) for each in sorted(blocked)) or "0"
     # -I -S: neither the environment nor site-packages, so that nothing can slow down or break this step.
     return [sys.executable, "-I", "-S", __file__, str(os.getpid()), mask, *command]
 
 
 def become_reaper() -> None:
-    """Make orphaned descendants children of this process, so that it can reap them. Process 1 has them anyway; other
-    processes only on Linux."""
+    """Make orphaned descendants children of this process, so that it can reap them. Process 1 has them as children
+    anyway; for any other process this works only on Linux."""
     if os.getpid() != 1 and sys.platform.startswith("linux"):
         import ctypes
 
