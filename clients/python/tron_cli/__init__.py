@@ -1,7 +1,8 @@
 """The `tron` command, which runs the system, inspects it, and changes its state. Read in this order:
 
 - `app`, `help_pages`                             the list of commands, and their pages of `--help`.
-- `output`, `messages`, `streams`                 the output of commands, their sentences, and their standard streams.
+- `output`, `streams`                             the output of commands, and their standard streams.
+- `messages`, `security_messages`                 the sentences that commands print.
 - `connection`                                    the connection to the registry, and the errors if it fails.
 - `tls_options`                                   the options for TLS and profiles, for all commands that connect.
 - `system`                                        `tron up` and the commands that run one program each.

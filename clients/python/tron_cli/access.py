@@ -17,7 +17,7 @@ from tron_client.address import DEFAULT_REGISTRY
 
 from grid_hosting.start import absolute, reason
 from grid_hosting.whole_file import write_whole
-from tron_cli import messages
+from tron_cli import security_messages
 from tron_cli.connection import JsonOption, RegistryOption, registry_errors
 from tron_cli.help_pages import CommandLine
 from tron_cli.output import clock_time, fail, out, print_json
@@ -113,7 +113,7 @@ def create(
     """
     to_stdout = str(file) == "-"
     if to_stdout and (as_json or not name):
-        raise typer.BadParameter(messages.TOKEN_TO_STDOUT, param_hint="--out")
+        raise typer.BadParameter(security_messages.TOKEN_TO_STDOUT, param_hint="--out")
     wanted = (*_grants(role, ids), *map(_grant, further or ()))
     lifetime = _lifetime(expires)
     _check_target(file, force=force or to_stdout)
@@ -133,10 +133,10 @@ def create(
             print_json({"file": absolute(file), **_token_document(created.info)})
             return
         rights = client.get_principal(created.info.principal).grants
-    told = messages.token_created(
+    told = security_messages.token_created(
         created.info.token_id, created.info.principal, _shown(rights), clock_time(created.info.expires_at)
     )
-    print(told, file=sys.stderr) if to_stdout else show(told, messages.token_use(absolute(file)))
+    print(told, file=sys.stderr) if to_stdout else show(told, security_messages.token_use(absolute(file)))
 
 
 @tokens.command("list")
@@ -153,7 +153,7 @@ def list_tokens(
         print_json({"tokens": [_token_document(each) for each in found]})
         return
     if not found:
-        out.print(messages.NO_TOKENS)
+        out.print(security_messages.NO_TOKENS)
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("id", "principal", "expires", "last used", "created", "by", "description"):
@@ -182,13 +182,13 @@ def revoke(
 ) -> None:
     """Revoke a token. Open calls that use it end within a second."""
     if token_id.startswith("tron_"):  # it is a secret, and now in the history of the shell
-        fail(messages.TOKEN_AS_ARGUMENT, code=2)
+        fail(security_messages.TOKEN_AS_ARGUMENT, code=2)
     with access(registry) as client:
         found = client.revoke_token(token_id)
     if as_json:
         print_json(_token_document(found))
     else:
-        show(messages.token_revoked(found.token_id, found.principal))
+        show(security_messages.token_revoked(found.token_id, found.principal))
 
 
 @grants.command("list")
@@ -201,7 +201,7 @@ def list_grants(registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption
         print_json({"principals": [_principal_document(each) for each in found]})
         return
     if not found:
-        out.print(messages.NO_PRINCIPALS)
+        out.print(security_messages.NO_PRINCIPALS)
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("principal", "group", "grants", "description"):
@@ -263,7 +263,7 @@ DeniedArgument = Annotated[
 def deny(principal: DeniedArgument, registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False) -> None:
     """Refuse all credentials of a principal, or one certificate. Open streams of the principal end within a second."""
     with access(registry) as client:
-        report(client.change_grants(principal, disabled=True), as_json, messages.denied_now)
+        report(client.change_grants(principal, disabled=True), as_json, security_messages.denied_now)
 
 
 @grants.command()
@@ -271,7 +271,7 @@ def deny(principal: DeniedArgument, registry: RegistryOption = DEFAULT_REGISTRY,
 def allow(principal: DeniedArgument, registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False) -> None:
     """Undo tron grant deny: accept the credentials of a principal, or one certificate, again."""
     with access(registry) as client:
-        report(client.change_grants(principal, disabled=False), as_json, messages.allowed_now)
+        report(client.change_grants(principal, disabled=False), as_json, security_messages.allowed_now)
 
 
 @connects
@@ -283,7 +283,7 @@ def whoami(registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = Fa
         shown = [{"role": each.role.name.lower(), "ids": each.pattern} for each in found.grants]
         print_json({"principal": found.name, "group": found.group, "grants": shown, "ends_at": found.ends_at})
         return
-    show(messages.who_you_are(found.name, found.group, _shown(found.grants), clock_time(found.ends_at)))
+    show(security_messages.who_you_are(found.name, found.group, _shown(found.grants), clock_time(found.ends_at)))
 
 
 @contextmanager
@@ -307,7 +307,7 @@ def _grants(role: Role, ids: Iterable[str] | None) -> tuple[Grant, ...]:
     patterns = list(ids or ())
     if not patterns:
         if role in (Role.AGENT, Role.RELAY, Role.JUDGE):
-            raise typer.BadParameter(messages.needs_ids(role.name.lower()), param_hint="--ids")
+            raise typer.BadParameter(security_messages.needs_ids(role.name.lower()), param_hint="--ids")
         patterns = ["*"]
     try:
         return tuple(Grant(role, check_pattern(each)) for each in patterns)
@@ -318,7 +318,7 @@ def _grants(role: Role, ids: Iterable[str] | None) -> tuple[Grant, ...]:
 def _grant(text: str) -> Grant:
     role, blank, pattern = text.partition(" ")
     if not blank:
-        raise typer.BadParameter(messages.not_a_grant(text), param_hint="--grant")
+        raise typer.BadParameter(security_messages.not_a_grant(text), param_hint="--grant")
     try:
         return Grant(_role(role), check_pattern(pattern))
     except (ValueError, typer.BadParameter) as error:
@@ -331,7 +331,7 @@ def _lifetime(text: str) -> float | None:
         return None
     found = _LIFETIME.fullmatch(text.strip())
     if found is None:
-        raise typer.BadParameter(messages.not_a_lifetime(text), param_hint="--expires")
+        raise typer.BadParameter(security_messages.not_a_lifetime(text), param_hint="--expires")
     return float(found[1]) * _DAYS[found[2]] * 86_400
 
 
@@ -339,13 +339,13 @@ def _check_target(file: Path, *, force: bool) -> None:
     """End the command before a token is created if the file exists and `force` is not set, or its directory is
     missing."""
     if not force and os.path.lexists(file):
-        fail(messages.token_file_exists(absolute(file)))
+        fail(security_messages.token_file_exists(absolute(file)))
     if not force and not file.absolute().parent.is_dir():
-        fail(messages.no_folder(absolute(file.absolute().parent)))
+        fail(security_messages.no_folder(absolute(file.absolute().parent)))
 
 
 def _shown(given: Iterable[Grant]) -> str:
-    return ", ".join(str(each) for each in given) or messages.NO_RIGHTS
+    return ", ".join(str(each) for each in given) or security_messages.NO_RIGHTS
 
 
 def report(found: PrincipalInfo, as_json: bool, said_of: Callable[[str], str] | None = None) -> None:
@@ -354,7 +354,7 @@ def report(found: PrincipalInfo, as_json: bool, said_of: Callable[[str], str] | 
     if as_json:
         print_json(_principal_document(found))
     else:
-        show(messages.rights_now(found.name, _shown(found.grants)) if said_of is None else said_of(found.name))
+        show(security_messages.rights_now(found.name, _shown(found.grants)) if said_of is None else said_of(found.name))
 
 
 def show(*lines: str) -> None:

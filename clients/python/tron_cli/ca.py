@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tron_cli import messages
+from tron_cli import security_messages
 from tron_cli.ca_contents import LEAF_DAYS, MOST_DAYS, ca_contents, checked_name, leaf_contents, renewed_contents
 from tron_cli.ca_files import Pair, make_folder, pair_in, require_private, write_certificate, write_pair
 from tron_cli.connection import JsonOption
@@ -65,7 +65,7 @@ def init(
         print_json({"ca": str(pair.cert), "key": str(pair.key), **_facts(authority.contents)})
         return
     shown = "" if folder == CA_FOLDER else f" --dir {shlex.quote(str(folder))}"
-    _print(messages.ca_made(str(pair.cert), authority.contents.spiffe_id), *messages.ca_next(shown))
+    _print(security_messages.ca_made(str(pair.cert), authority.contents.spiffe_id), *security_messages.ca_next(shown))
 
 
 @app.command()
@@ -156,7 +156,7 @@ def _now() -> datetime:
 def _load(folder: Path) -> Authority:
     pair = pair_in(folder, "ca")
     if not pair.key.exists():
-        fail(messages.no_ca_in(folder))
+        fail(security_messages.no_ca_in(folder))
     require_private(pair.key)
     found: Authority = _signing().Authority.load(pair.cert.read_bytes(), pair.key.read_bytes())
     return found
@@ -169,7 +169,7 @@ def _signing() -> Any:
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] != "cryptography":
             raise
-        fail(messages.NEEDS_CRYPTOGRAPHY)
+        fail(security_messages.NEEDS_CRYPTOGRAPHY)
     return ca_signing
 
 
@@ -196,8 +196,8 @@ def _report(folder: Path, pair: Pair, contents: Contents, as_json: bool) -> None
         return
     paths = [str(each.absolute()) for each in (ca, pair.cert, pair.key)]
     hosts = ", ".join((*contents.dns, *contents.ips))
-    told = messages.certificate_made(contents.spiffe_id, f"{contents.not_after:%Y-%m-%d}", hosts)
-    _print(told, *messages.certificate_settings(*paths, server=contents.server))
+    told = security_messages.certificate_made(contents.spiffe_id, f"{contents.not_after:%Y-%m-%d}", hosts)
+    _print(told, *security_messages.certificate_settings(*paths, server=contents.server))
 
 
 def _print(*lines: str) -> None:

@@ -13,7 +13,7 @@ from rich.table import Table
 from tron_client.address import DEFAULT_REGISTRY
 
 from grid_hosting.start import absolute, reason
-from tron_cli import messages
+from tron_cli import security_messages
 from tron_cli.access import NEVER, access, show
 from tron_cli.connection import JsonOption, RegistryOption
 from tron_cli.output import clock_time, fail, out, print_json
@@ -47,7 +47,7 @@ def deny(
     issuer, jwt_id, ends_at = _named(issuer, jwt_id, file)
     with access(registry) as client:
         found = client.deny_jwt(issuer, jwt_id, description=description, ends_at=ends_at)
-    _report(found, messages.jwt_denied(jwt_id, issuer), as_json)
+    _report(found, security_messages.jwt_denied(jwt_id, issuer), as_json)
 
 
 @connects
@@ -62,7 +62,7 @@ def allow(
     issuer, jwt_id, _ = _named(issuer, jwt_id, file)
     with access(registry) as client:
         found = client.allow_jwt(issuer, jwt_id)
-    _report(found, messages.jwt_allowed(jwt_id, issuer), as_json)
+    _report(found, security_messages.jwt_allowed(jwt_id, issuer), as_json)
 
 
 @connects
@@ -74,7 +74,7 @@ def denied(registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = Fa
         print_json({"denied": [_document(each) for each in found]})
         return
     if not found:
-        out.print(messages.NO_DENIED)
+        out.print(security_messages.NO_DENIED)
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("id", "issuer", "ends", "denied", "by", "description"):
@@ -92,14 +92,14 @@ def _named(issuer: str, jwt_id: str, file: Path | None) -> tuple[str, str, datet
     file. End the command if they identify none."""
     if file is None:
         if not issuer or not jwt_id:
-            raise typer.BadParameter(messages.NAME_A_JWT, param_hint="--file")
+            raise typer.BadParameter(security_messages.NAME_A_JWT, param_hint="--file")
         return issuer, jwt_id, None
     if issuer or jwt_id:
-        raise typer.BadParameter(messages.NAME_A_JWT, param_hint="--file")
+        raise typer.BadParameter(security_messages.NAME_A_JWT, param_hint="--file")
     claims = _claims(file)
     found = [claims.get(name) for name in ("iss", "jti")]
     if not all(isinstance(each, str) and each for each in found):
-        fail(messages.jwt_without_id(absolute(file), str(claims.get("iss", "")), str(claims.get("sub", ""))))
+        fail(security_messages.jwt_without_id(absolute(file), str(claims.get("iss", "")), str(claims.get("sub", ""))))
     try:
         ends_at = datetime.fromtimestamp(float(claims["exp"]), UTC)
     except (KeyError, TypeError, ValueError, OverflowError, OSError):
@@ -116,7 +116,7 @@ def _claims(file: Path) -> dict[str, Any]:
     except OSError as error:
         fail(f"{absolute(file)}: {reason(error)}")
     except (InvalidJwtError, UnicodeDecodeError):
-        fail(messages.not_a_jwt(absolute(file)))
+        fail(security_messages.not_a_jwt(absolute(file)))
 
 
 def _report(found: DeniedJwtInfo, said: str, as_json: bool) -> None:

@@ -17,7 +17,7 @@ import typer
 
 from grid_hosting.start import StartError, absolute, read_settings, reason
 from grid_hosting.whole_file import write_whole
-from tron_cli import messages
+from tron_cli import security_messages
 from tron_cli.ca import CA_FOLDER, SERVERS, server_files
 from tron_cli.ca_contents import LEAF_DAYS
 from tron_cli.help_pages import CommandLine
@@ -103,17 +103,17 @@ def enable(
     or --revoke-access.
     """
     if keep_access and revoke_access:
-        raise typer.BadParameter(messages.KEEP_OR_REVOKE, param_hint="--keep-access")
+        raise typer.BadParameter(security_messages.KEEP_OR_REVOKE, param_hint="--keep-access")
     with _failing():
         folder = _registry_folder(data_dir)
         tables = read_settings(config)
         before = _security(config, tables)
         if before.get("authentication") is True:
-            fail(messages.secured_already(absolute(config)))
+            fail(security_messages.secured_already(absolute(config)))
         found = _found_access(folder)
         if found and not (keep_access or revoke_access):
-            _print(messages.ACCESS_LISTED, *(f"  {name}: {text}" for name, text in found.items()))
-            fail(messages.access_exists(absolute(folder)))
+            _print(security_messages.ACCESS_LISTED, *(f"  {name}: {text}" for name, text in found.items()))
+            fail(security_messages.access_exists(absolute(folder)))
         wanted: dict[str, str | bool] = {}
         if "cert" not in before:
             ca, cert, key = server_files(ca_dir, dns=_names(dns), ips=["127.0.0.1", "::1", *(ip or ())])
@@ -127,17 +127,19 @@ def enable(
         written = "security" not in (tables or {})
         if written:
             _add_table(config, text)
-    _print(messages.TOKEN_OF_ONE_HOUR.format(absolute(token)))
+    _print(security_messages.TOKEN_OF_ONE_HOUR.format(absolute(token)))
     if found:
-        _print(messages.access_kept(len(found)) if keep_access else messages.access_revoked(len(found)))
+        _print(
+            security_messages.access_kept(len(found)) if keep_access else security_messages.access_revoked(len(found))
+        )
     if written:
-        _print(messages.settings_written(absolute(config)))
+        _print(security_messages.settings_written(absolute(config)))
     else:
-        _print(messages.settings_to_write(absolute(config)), *(f"  {line}" for line in text.splitlines()))
-    _print(*messages.secured_next(trusted, absolute(token)))
+        _print(security_messages.settings_to_write(absolute(config)), *(f"  {line}" for line in text.splitlines()))
+    _print(*security_messages.secured_next(trusted, absolute(token)))
     if "cert" in wanted:
         folder_option = "" if ca_dir == CA_FOLDER else f" --dir {shlex.quote(str(ca_dir))}"
-        _print(messages.renew_certificate(SERVERS, LEAF_DAYS, folder_option))
+        _print(security_messages.renew_certificate(SERVERS, LEAF_DAYS, folder_option))
 
 
 @app.command("admin-token")
@@ -150,7 +152,7 @@ def admin_token(data_dir: DataDirOption = DATA_DIR, file: OutOption = None, forc
     with _failing():
         folder = _registry_folder(data_dir, existing=True)
         path = _admin_token(folder, file or data_dir / ADMIN_FILE, force=force)
-    _print(messages.TOKEN_OF_ONE_HOUR.format(absolute(path)), messages.token_use(absolute(path)))
+    _print(security_messages.TOKEN_OF_ONE_HOUR.format(absolute(path)), security_messages.token_use(absolute(path)))
 
 
 @app.command("grant-admin")
@@ -170,7 +172,7 @@ def grant_admin(
     with _failing(), _store(_registry_folder(data_dir, existing=True)) as store:
         store.change(lambda book: programs.make_admin(book, principal))
         _record(store, "grant-admin", principal)
-    _print(messages.admin_now(principal))
+    _print(security_messages.admin_now(principal))
 
 
 @app.command("program-token")
@@ -190,7 +192,7 @@ def program_token(
     from grid_hosting.access import programs
 
     if program not in (programs.MONITOR, programs.GATEWAY):
-        raise typer.BadParameter(messages.not_a_program(program), param_hint="PROGRAM")
+        raise typer.BadParameter(security_messages.not_a_program(program), param_hint="PROGRAM")
     with _failing():
         folder = _registry_folder(data_dir, existing=True)
         _check_file(file, force=force)
@@ -199,7 +201,7 @@ def program_token(
             store.change(lambda book: programs.issue(book, program, secret, time.time()))
             _record(store, "program-token", programs.principal_of(program))
         write_token(file, secret)
-    _print(messages.program_token_made(program, absolute(file)))
+    _print(security_messages.program_token_made(program, absolute(file)))
 
 
 def _admin_token(folder: Path, path: Path, *, force: bool = False) -> Path:
@@ -223,7 +225,7 @@ def _found_access(folder: Path) -> dict[str, str]:
         return {}
     with _store(folder) as store:
         found = programs.found_access(store.book, time.time())
-    return {name: messages.access_of(principal.grants, tokens) for name, (principal, tokens) in found.items()}
+    return {name: security_messages.access_of(principal.grants, tokens) for name, (principal, tokens) in found.items()}
 
 
 def _revoke(folder: Path, principals: Iterable[str]) -> None:
@@ -256,11 +258,11 @@ def _registry_folder(data_dir: Path, *, existing: bool = False) -> Path:
     of another user."""
     folder = data_dir if (data_dir / _DATABASE).exists() else data_dir / REGISTRY_FOLDER
     if existing and not folder.is_dir():
-        fail(messages.no_registry_in(absolute(data_dir)))
+        fail(security_messages.no_registry_in(absolute(data_dir)))
     owned = next(each for each in (folder, data_dir, *data_dir.absolute().parents) if each.exists())
     owner = owned.stat().st_uid
     if owned in (folder, data_dir) and owner != os.geteuid():
-        fail(messages.not_your_directory(absolute(owned), _user_name(owner)))
+        fail(security_messages.not_your_directory(absolute(owned), _user_name(owner)))
     return folder
 
 
@@ -273,7 +275,7 @@ def _user_name(number: int) -> str:
 
 def _security(config: Path, tables: Mapping[str, Any] | None) -> dict[str, Any]:
     if tables is None and config != SETTINGS and not config.absolute().parent.is_dir():
-        fail(messages.no_folder(absolute(config.absolute().parent)))
+        fail(security_messages.no_folder(absolute(config.absolute().parent)))
     return dict((tables or {}).get("security", {}))
 
 
@@ -307,9 +309,9 @@ def _add_table(config: Path, text: str) -> None:
 
 def _check_file(path: Path, *, force: bool) -> None:
     if not force and os.path.lexists(path):
-        fail(messages.token_file_exists(absolute(path)))
+        fail(security_messages.token_file_exists(absolute(path)))
     if not path.absolute().parent.is_dir():
-        fail(messages.no_folder(absolute(path.absolute().parent)))
+        fail(security_messages.no_folder(absolute(path.absolute().parent)))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from tron_client.address import DEFAULT_REGISTRY
 from grid_hosting.addresses import parse_listen, reachable_here
 from grid_hosting.listening import check_bindable
 from grid_hosting.start import StartError, absolute, claim_ready_file, prepare_data_dir, read_settings, reason
-from tron_cli import messages
+from tron_cli import messages, security_messages
 from tron_cli.demo import DEFAULT_CATALOGUE, to_try
 from tron_cli.output import fail, out
 from tron_cli.process_policy import RestartPolicy
@@ -495,7 +495,7 @@ def _print_welcome(
     out.print(messages.STOP_AND_TRY, highlight=False, markup=False)
     if registry.authentication:
         certificates = bool(registry.certificate_rules.trust_domains or registry.accept_common_name)
-        hint = messages.authenticate_first(command_name, certificates=certificates)
+        hint = security_messages.authenticate_first(command_name, certificates=certificates)
         out.print(f"  # {hint}", highlight=False, markup=False, soft_wrap=True)
     if first:
         out.print(f"  {first}", highlight=False, markup=False, soft_wrap=True)

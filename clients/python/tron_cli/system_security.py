@@ -13,7 +13,7 @@ from tron_client.tls import SERVER_NAME, VARIABLES
 from grid_hosting.addresses import exposure_refusal, exposure_warning
 from grid_hosting.listening import is_exposed
 from grid_hosting.start import StartError
-from tron_cli import messages
+from tron_cli import security_messages
 from tron_cli.output import fail
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def check_security(
         if refusal is not None and is_exposed(address):
             fail(f"{flag}: {refusal}")
     if len({each.authentication for each in security.values()}) > 1:
-        fail(messages.AUTHENTICATION_DIFFERS, code=2)
+        fail(security_messages.AUTHENTICATION_DIFFERS, code=2)
     if any(each.cert is not None for each in security.values()):
         from grid_hosting.transport_security import TransportSecurity  # it takes gRPC
 
