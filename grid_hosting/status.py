@@ -98,11 +98,24 @@ async def abort(context: grpc.aio.ServicerContext[Any, Any], error: TronError) -
     """End the call with the error. Raises AbortError. If the client does not read in time, raises CancelledError, so
     that the handler ends; gRPC sends the error to the client once it reads."""
     status = to_status(error)
+    del error
+    await _abort(context, status)
+
+
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], status: grpc.Status) -> NoReturn:
+    """End the call with this status, as `abort` does.
+
+    gRPC keeps the AbortError in a cycle with the frames through which it passes. These frames must not refer to the
+    error that is answered, because it would wait there for the garbage collector, with all frames of the handler.
+    """
     try:
         async with asyncio.timeout(ABORT_WITHIN):
             await context.abort(status.code, status.details, status.trailing_metadata)
     except TimeoutError:
         raise asyncio.CancelledError from None
+    except grpc.aio.AbortError as ended:
+        ended.__context__ = None
+        raise
 
 
 def _packed(message: Any) -> any_pb2.Any:
@@ -163,8 +176,10 @@ def _wrap(handler: Any, method: str) -> Handler:
         if not isinstance(error, TronError) or error.reason not in REASON_CODES:
             log.exception("call_failed", method=method)
             error = InternalError("internal error; see the server's log")
+        status = to_status(error)
+        del error
         with suppress(grpc.aio.InternalError):  # the client went away meanwhile
-            await abort(context, error)
+            await _abort(context, status)
 
     if inspect.isasyncgenfunction(function):
 

@@ -65,10 +65,10 @@ async def _answered(app: App, scope: Scope, receive: Receive, send: Send) -> Non
 
 
 def _raised_by_library(error: BaseException) -> bool:
-    """Return whether code of the library, and not of this module in a call from the library, raised the error."""
+    """Return whether the error comes from the library or from the web server, and not from this module."""
     names = [str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__)]
     ours_or_theirs = [name for name in names if name == __name__ or name.startswith(LIBRARIES)]
-    return ours_or_theirs[-1].startswith(LIBRARIES)
+    return not ours_or_theirs or ours_or_theirs[-1].startswith(LIBRARIES)
 
 
 _ABOUT_REQUESTS = (
