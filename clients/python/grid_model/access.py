@@ -62,8 +62,9 @@ class Grant:
 
     @property
     def roles(self) -> frozenset[Role]:
-        """The role of this grant, and the roles that it includes. A grant of the role admin for only some ids counts as
-        operator, because an administrator manages principals and tokens, which have no ids."""
+        """The role of this grant, and the roles that it includes. A grant of the role admin for only some ids gives
+        only the rights of an operator, because the things that administrators manage (principals and tokens) have no
+        ids."""
         role = Role.OPERATOR if self.is_narrow_admin else self.role
         return role.included
 
@@ -119,8 +120,8 @@ class Principal:
 
     @property
     def can_be_carried(self) -> bool:
-        """Whether a relay may act on behalf of this principal: it must have the role agent, and no other role except
-        observer. Operators and administrators must send their own credentials."""
+        """Whether a relay may act on behalf of this principal. The principal must have the role agent, and no other
+        role except observer. Operators and administrators must send their own credentials."""
         roles = self.roles
         return Role.AGENT in roles and roles <= {Role.AGENT, Role.OBSERVER}
 

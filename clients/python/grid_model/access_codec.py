@@ -19,8 +19,8 @@ def encode_grant(grant: Grant) -> access_pb2.Grant:
 
 
 def decode_grants(field: str, grants: Iterable[access_pb2.Grant]) -> tuple[Grant, ...]:
-    """Return the grants in these protobuf messages. Raises InvalidRequest for an unknown role; the error says that the
-    role in `field` is wrong."""
+    """Return the grants in these protobuf messages. Raises InvalidRequest for an unknown role; the error is about the
+    field `FIELD.role`, and the argument `field` is FIELD."""
     return tuple(Grant(wire.known(f"{field}.role", Role, each.role), each.pattern) for each in grants)
 
 

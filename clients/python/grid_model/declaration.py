@@ -1,7 +1,7 @@
 """The data that a program declares about a service when it registers the service. This module does no I/O.
 
-To add a declared field, add a line to both classes here and to both functions of `declaration_codec`, its bounds to the
-registry's `core/validation`, and a field to the SDK's `models.Service`.
+To add a declared field, add a line to both classes here, and extend both functions of `declaration_codec`. Add the
+bounds of the field to the registry's `core/validation`, and the field itself to the SDK's `models.Service`.
 """
 
 from __future__ import annotations

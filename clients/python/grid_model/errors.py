@@ -13,7 +13,7 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One field of a request that was refused, and the reason."""
+    """A field of a request, and the reason why this field was refused."""
 
     field: str
     description: str
@@ -100,8 +100,8 @@ class UnknownIncarnation(TronError):
 
     @classmethod
     def of(cls, service_id: str, incarnation: int) -> Self:
-        """Return the exception for a call that contains an incarnation of `service_id` that the registry does not
-        know."""
+        """Return the exception for a call with an incarnation that the registry does not know; the call is about
+        `service_id`."""
         return cls(f"incarnation {incarnation} of {service_id!r} is not known; register without an incarnation")
 
 

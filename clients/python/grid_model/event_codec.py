@@ -18,8 +18,9 @@ _newest_events: dict[int, tuple[Event, event_pb2.Event]] = {}
 
 
 def encode(event: Event) -> event_pb2.Event:
-    """Return the protobuf message for an event; do not change the message. The messages of the newest events with a
-    sequence number are cached, because each is sent to its recipient, to TRON, and to subscribers."""
+    """Return the protobuf message for an event. The caller must not change the message, because several callers may get
+    the same one: a recorded event is sent to its recipient, to TRON, and to subscribers, so the messages of the newest
+    recorded events are cached."""
     kept = _newest_events.get(event.sequence)
     if kept is not None and kept[0] is event:
         return kept[1]

@@ -1,9 +1,10 @@
 """The table of the event types that TRON issues: their severity, their meaning, and how they are shown. This module
 does no I/O.
 
-TRON's alerts, the registry's rules for alert copies, the legacy contract, the SDK's Supervisor and the dashboard read
-this table. To add a type, add a row here, its sentence to `tron/messages.py`, and the rule that issues it: for a change
-of liveness, its kind to `tron/facts.py` and its deadline to `tron/detector.py`.
+TRON's alerts, the registry's rules for alert copies, the gateway's legacy contract, the SDK's Supervisor and the
+dashboard read this table. To add a type, add a row here, a sentence for the type to `tron/messages.py`, and a rule that
+issues events of the type. If the type reports a change of liveness, the rule is a kind in `tron/facts.py` and a
+deadline in `tron/detector.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Formats timestamps as text, and adds seconds to timestamps that other programs sent.
 
-A timestamp in a message can be any time between the years 1 and 9999. A sum that would leave these years becomes the
-nearest time in them, because Python raises OverflowError, which would end the thread of an agent.
+A timestamp in a message can be any time between the years 1 and 9999. If a sum is outside these years, `later` returns
+the first or the last time of this range. Python alone would raise OverflowError, and this error would end the thread of
+an agent.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from grid_model.service import Maintenance
 
 @dataclass(slots=True)
 class Facts:
-    """The facts that the registry sends about one service. Fields whose names end in `_at` are attentive seconds,
-    except `last_heartbeat_at`; None means that the event has not happened.
+    """The facts that the registry sends about one service. A field whose name ends in `_at` contains attentive seconds;
+    if it is None, there was no such moment. Only `last_heartbeat_at` is in seconds since the epoch.
 
     Do not change an instance. The class is not frozen only because thousands of instances are created at once, and
     creating frozen instances takes twice as long.
@@ -67,18 +67,19 @@ class Facts:
 
     @property
     def maintained(self) -> bool:
-        """Whether this service is under maintenance, so that an operator holds back the alerts about it."""
+        """Whether this service is under maintenance; the alerts about it are then held back."""
         return self.maintenance is not None
 
 
 @dataclass(frozen=True, slots=True)
 class ReportDeadline:
-    """An instruction from the observer to the registry: report this incarnation at a deadline, and none of its
-    heartbeats before.
+    """An instruction from the observer (TRON) to the registry: send no heartbeats of this incarnation until a deadline,
+    and report the incarnation at the deadline.
 
-    `due` is the deadline, in attentive seconds, if no heartbeat arrives. A heartbeat moves the deadline to `silence`
-    seconds after that heartbeat if this is later, but at most to `inactivity` seconds after the last change of the
-    activity counter. If `inactivity` is infinite, the activity counter does not matter.
+    `due` is the deadline, in attentive seconds, if no heartbeat arrives. Each heartbeat moves the deadline to `silence`
+    seconds after that heartbeat, if this is later. But no heartbeat moves the deadline to more than `inactivity`
+    seconds after the last change of the activity counter. If `inactivity` is infinite, the activity counter does not
+    matter.
     """
 
     incarnation: int
@@ -89,9 +90,9 @@ class ReportDeadline:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One copy of an alert that its recipient has not acknowledged. `since` is the attentive second at which the copy
-    was added. `escalated` is True if the copy escalates no further: it has escalated to another recipient, or the alert
-    about another service lists it."""
+    """One copy of an alert that the recipient has not acknowledged. `since` is the attentive second at which the copy
+    was added. `escalated` is True if this copy must not escalate: it has escalated to another recipient already, or the
+    alert about another service lists the service of this alert as failed too."""
 
     event: Event
     since: float
@@ -100,7 +101,8 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Forebear:
-    """A service that has been removed. TRON still needs its parent, to find the next ancestor that must be notified."""
+    """A service that has been removed. TRON still reads the field `parent`, to find the next ancestor that must be
+    notified."""
 
     service_id: str
     name: str
@@ -109,9 +111,9 @@ class Forebear:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The facts of one moment, or a part of them, that the registry sends in one message. The facts are complete up to
-    `now` (attentive seconds) once a frame with `snapshot_complete` was sent. Each item of `beats` is a heartbeat:
-    (incarnation, observation, attentive second)."""
+    """One message with facts from the registry to TRON; the facts of one moment may need several messages. `now` is the
+    attentive second of the facts. A stream begins with a snapshot, and the frame with `snapshot_complete` is the last
+    one of the snapshot. Each item of `beats` is a heartbeat: (incarnation, observation, attentive second)."""
 
     now: float
     hearing_since: float

@@ -123,7 +123,8 @@ def encode_facts(facts: Facts) -> observation_pb2.Observation:
 
 
 def decode_facts(message: observation_pb2.Observation) -> Facts:
-    """Return the facts in a protobuf message of `encode_facts`. Raises InvalidRequest for a malformed message."""
+    """Return the facts in a protobuf message that `encode_facts` created. Raises InvalidRequest for a malformed
+    message."""
     has = message.HasField
     return Facts(
         service_id=message.service_id,
@@ -226,8 +227,8 @@ def decode_copy(message: observation_pb2.Notice, now: float) -> AlertCopy:
 
 
 def encode_suspicion(suspicion: StandingSuspicion) -> observation_pb2.StandingSuspicion:
-    """Return the protobuf message for a preauthorized suspicion. The time of its alert is left out, because the
-    registry sets it when the stream breaks."""
+    """Return the protobuf message for a preauthorized suspicion. The alert in this message has no time; the registry
+    sets the time of the alert when the stream breaks."""
     message = observation_pb2.StandingSuspicion(service_id=suspicion.service_id, incarnation=suspicion.incarnation)
     if suspicion.alert is not None:
         message.alert.CopyFrom(event_codec.encode(suspicion.alert))
@@ -243,8 +244,8 @@ def decode_suspicion(message: observation_pb2.StandingSuspicion, now: float) -> 
 
 
 def encode_deadlines(deadlines: Sequence[ReportDeadline]) -> observation_pb2.ReportDeadlines:
-    """Return the protobuf message for report deadlines: before its deadline, the registry need not report heartbeats of
-    an incarnation."""
+    """Return the protobuf message for report deadlines. The registry need not send the heartbeats of an incarnation
+    until the deadline of this incarnation."""
     return observation_pb2.ReportDeadlines(
         incarnations=[each.incarnation for each in deadlines],
         due_seconds=[each.due for each in deadlines],
@@ -277,8 +278,8 @@ def encode_result(result: VerdictResult) -> observation_pb2.VerdictResult:
 
 
 def decode_outcome(result: observation_pb2.VerdictResult) -> VerdictOutcome | None:
-    """Return the outcome of a verdict; None for an outcome that this program does not know, because the registry is
-    newer."""
+    """Return the outcome of a verdict. Returns None for an outcome that only a newer registry knows, and this program
+    does not."""
     return _OUTCOMES.get(result.outcome)
 
 

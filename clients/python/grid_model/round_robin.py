@@ -9,9 +9,10 @@ Item = TypeVar("Item")
 
 
 class RoundRobin(Generic[Item]):
-    """A queue that serves the parties in turn, and the items of one party in the order in which they were added.
+    """A queue for the items of several parties. The parties take turns, and the items of one party are served in the
+    order in which they were added.
 
-    A party with one item does not wait until thousands of items of another party are served. Every method takes
+    So a party with one item does not wait until thousands of items of another party are served. Every method takes
     constant time.
     """
 

@@ -1,7 +1,7 @@
 """The decisions that TRON sends to the registry: verdicts about services, alerts without a verdict, and preauthorized
 suspicions. This module does no I/O.
 
-The registry stores each alert in the same transaction as the verdict with which TRON sent it.
+The registry stores a verdict and the alerts of this verdict in one transaction.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ class VerdictOutcome(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One decision of TRON about a service, the observation that it is based on, and the alerts that the registry
-    stores with it.
+    """One decision of TRON about a service, the observation that the decision is based on, and the alerts that the
+    registry stores with the decision.
 
-    With `quiet`, the alert is recorded, but is not sent for now. With `folded`, the alert does not escalate, because
-    the alert about another service lists this service. `folds` contains the services that this alert lists as failed
-    with this service: their alerts to this service no longer escalate.
+    With `quiet`, the registry records the alert, but does not send it for now. With `folded`, the alert does not
+    escalate, because the alert about another service lists this service as failed too. `folds` contains the services
+    that this alert lists as failed together with this service. Alerts about those services that were sent to this
+    service no longer escalate.
     """
 
     service_id: str
@@ -77,12 +78,12 @@ class StandingSuspicion:
 
 @dataclass(frozen=True, slots=True)
 class AlertCopy:
-    """An alert without a verdict, or a further copy of an alert; the protobuf contract calls it `Notice` and explains
-    each field.
+    """An alert that TRON sends without a verdict, or a further copy of an alert. The protobuf contract calls it
+    `Notice` and explains each field.
 
     `escalated_from` is the recipient from which the alert escalates: the copy for that recipient escalates no further.
-    `notified_about` is the service whose death or removal this copy reports; its recipient is also notified when that
-    service returns.
+    If this copy reports that a service is down or was removed, `notified_about` is that service; when the service
+    returns, the recipient of this copy is notified again.
     """
 
     alert_id: str

@@ -42,9 +42,9 @@ def duration(seconds: float | None) -> Duration | None: ...
 
 
 def duration(seconds: float | None) -> Duration | None:
-    """Return a number of seconds as a protobuf Duration, rounded to the nanosecond, or None for None. `seconds()`
-    converts it back without a difference if the number has at most nine decimals. Raises ValueError for a number that a
-    Duration cannot express."""
+    """Return a number of seconds as a protobuf Duration, rounded to the nanosecond, or None for None. If the number has
+    at most nine decimals, `seconds()` converts the Duration to exactly the same number. Raises ValueError for a number
+    that a Duration cannot express."""
     if seconds is None:
         return None
     if not -LONGEST_DURATION <= seconds <= LONGEST_DURATION:  # nor is NaN
@@ -57,13 +57,13 @@ def duration(seconds: float | None) -> Duration | None:
 
 
 def seconds(message: Duration) -> float:
-    """Return a protobuf Duration in seconds, as the nearest float."""
+    """Return the length of a protobuf Duration as a float: seconds, rounded to the nearest float."""
     return (message.seconds * NANOS + message.nanos) / NANOS
 
 
 def checked_seconds(field: str, message: Duration) -> float:
-    """Return a Duration that another program sent, in seconds. Raises InvalidRequest, with `field` as the name of the
-    field, if the Duration is not valid."""
+    """Return the length of a Duration from another program, in seconds. Raises InvalidRequest if the Duration is not
+    valid; `field` is the name of the field for that error."""
     nanos, whole = message.nanos, message.seconds
     if abs(nanos) >= NANOS or whole * nanos < 0 or abs(whole) > LONGEST_DURATION:
         raise InvalidRequest.of(FieldError(field, "is not a valid duration"))
@@ -78,13 +78,13 @@ def timestamp_at(epoch: float) -> Timestamp:
 
 
 def epoch(message: Timestamp) -> float:
-    """Return a protobuf Timestamp in seconds since the epoch, as the nearest float."""
+    """Return the time in a protobuf Timestamp as a float: the seconds since the epoch, rounded to the nearest float."""
     return (message.seconds * NANOS + message.nanos) / NANOS
 
 
 def checked_epoch(field: str, message: Timestamp) -> float:
-    """Return a Timestamp that another program sent, in seconds since the epoch. Raises InvalidRequest, with `field` as
-    the name of the field, if the Timestamp is not valid."""
+    """Return the time in a Timestamp from another program, as seconds since the epoch. Raises InvalidRequest if the
+    Timestamp is not valid; `field` is the name of the field for that error."""
     if not (_FIRST_SECOND <= message.seconds <= _LAST_SECOND) or not 0 <= message.nanos < NANOS:
         raise InvalidRequest.of(FieldError(field, "is not a valid timestamp"))
     return epoch(message)
@@ -129,8 +129,8 @@ def rfc3339(moment: datetime | None) -> str | None:
 
 
 def known(field: str, kind: type[E], number: int, default: E | None = None) -> E:
-    """Return the member of an enum for a number; for the number 0 (unspecified) return `default`, if it is given.
-    Raises InvalidRequest, which lists the valid members, for any other number that the enum does not have."""
+    """Return the member of an enum that has this number. The number 0 means unspecified; for 0, return `default` if it
+    is given. Raises InvalidRequest, which lists the valid members, if no member has this number."""
     if number == 0 and default is not None:
         return default
     try:
