@@ -29,8 +29,8 @@ Read in this order.
 - `testing`                                               a registry for the tests of programs that use the SDK.
 - `heartbeat`, `monitor`                                  the former names of `compat` and `tron_api`.
 
-Names are loaded at their first use, so that a program that only parses an address (`tron run`, before it starts its
-program) does not load grpc and its threads.
+A name is loaded when it is used for the first time. So a program that only parses an address does not load grpc
+with its threads. For example, `tron run` only parses an address before it starts the program that it runs.
 """
 
 from __future__ import annotations

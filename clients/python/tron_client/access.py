@@ -210,8 +210,9 @@ class AccessClient:
     ) -> PrincipalInfo:
         """Add grants to a principal and remove others, in one step. A principal that does not exist is created.
 
-        `disabled` sets whether the credentials of the principal are refused, and `group` sets its group; None leaves
-        the value as it is. The principal `serial:HEX` is the certificate with this serial number.
+        `disabled` sets whether the credentials of the principal are refused, and `group` sets the group of the
+        principal. None leaves the present value unchanged. The name `serial:HEX` means the certificate with this serial
+        number.
         """
         request = access_service_pb2.ChangeGrantsRequest(
             principal=arguments.text("principal", principal),
@@ -248,9 +249,9 @@ class AccessClient:
         method: str = "",
         target: str = "",
     ) -> AuditPage:
-        """Return a page of the audit log, oldest record first. It contains the records after `after_number` that match
-        all given fields; with `newest`, it contains the newest of them. `kind` is act, refusal or dropped; `limit` is
-        at most 1000."""
+        """Return a page of the audit log, oldest record first: the records after `after_number` that match all given
+        fields. With `newest`, the page contains the newest of the matching records. `kind` is `act`, `refusal`, or
+        `dropped` (refusals that were too many to have one record each). `limit` is at most 1000."""
         request = access_service_pb2.ListAuditRecordsRequest(
             after_number=arguments.whole("after_number", after_number),
             limit=arguments.whole("limit", limit),

@@ -30,7 +30,7 @@ class Address:
 
     @property
     def local(self) -> bool:
-        """Whether every host in the address is clearly on this machine, so that no proxy may be used."""
+        """Whether every host in the address is clearly on this machine. Such a connection must not use a proxy."""
         return all(is_local(host) for host, _ in self.endpoints)
 
     @property

@@ -110,11 +110,8 @@ class Agent:
         self._handle_sigterm = arguments.flag("handle_sigterm", handle_sigterm)
 
     def after_fork(self) -> None:
-        """Detach the agent from the parent process in a forked child: an agent that was started before the fork is
-        `stopped` in the child.
-
-        An agent that was not started yet may be started in the child.
-        """
+        """Detach the agent in a forked child, because the agent runs in the parent process. If the agent was started
+        before the fork, it is `stopped` in the child; otherwise it may be started in the child."""
         self._lock, self._alert_calls = threading.Lock(), None
         for lane in self._lanes:
             lane.after_fork()
@@ -180,7 +177,7 @@ class Agent:
         self._transport.advance(arguments.whole("n", n))
 
     def attach_loop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Report how late this event loop runs, and run callbacks that are coroutine functions in it.
+        """Report how late this event loop runs, and run the callbacks that are coroutine functions in this event loop.
 
         An agent that is started inside a running loop attaches that loop automatically.
         """
@@ -235,13 +232,13 @@ class Agent:
         return alert
 
     def take_over_alerts(self) -> AlertInbox:
-        """Return the inbox of the agent's alerts, for code that handles the alerts in place of `on_alert` and `alerts`,
-        such as a Supervisor.
+        """Return the inbox of the agent's alerts. The caller, such as a Supervisor, then handles the alerts in place of
+        `on_alert` and `alerts`.
 
         Raises ValueError if the agent was given an `on_alert`, because each alert has only one handler.
         """
         if self._on_alert is not None:
-            raise ValueError("the agent already has an on_alert; pass it to the code that takes over the alerts")
+            raise ValueError("the agent was created with on_alert; pass on_alert to the Supervisor instead")
         return self._transport.inbox
 
     def wait_registered(self, timeout: float) -> bool:
@@ -268,9 +265,9 @@ class Agent:
 
     @property
     def last_error(self) -> str:
-        """The reason why the agent is not registered, or was last not registered: what answered at the address, or why
-        the stream ended. Empty while the agent is connected, or while no reason is known. The text is for people;
-        programs should look at `state`."""
+        """The last reason why the agent was not registered, for example what answered at the address, or why the stream
+        ended. Empty while the agent is connected, or while no reason is known. The text is for people; programs should
+        look at `state`."""
         return self._transport.last_error
 
     @property

@@ -108,8 +108,9 @@ class AlertInbox:
         return self._closed
 
     def offer(self, alert: Alert) -> Reception:
-        """Add an alert from the stream, unless the inbox knows the alert or is full. Return `taken`, `open`,
-        `acknowledged` or `full`."""
+        """Add an alert from the stream, and return `taken`. If the alert is not added, return the reason: `open` (it
+        already waits or is being handled), `acknowledged` (it was acknowledged before), or `full` (the inbox is full or
+        closed)."""
         with self._changed:
             if alert.alert_id in self._acknowledged:
                 return "acknowledged"
@@ -142,7 +143,8 @@ class AlertInbox:
         return alert
 
     def acknowledged(self, alert_id: str) -> None:
-        """Record that this alert was acknowledged; the inbox remembers the newest of these alerts."""
+        """Record that this alert was acknowledged. The inbox remembers only the alerts that were acknowledged most
+        recently."""
         with self._changed:
             self._acknowledged[alert_id] = None
             self._acknowledged.move_to_end(alert_id)
@@ -177,8 +179,8 @@ class AlertInbox:
                     self._listeners.remove(wake)
 
     def after_fork(self, *, ended: bool) -> None:
-        """Replace the locks in a forked child; with `ended` the inbox is closed, because its alerts belong to the
-        parent process."""
+        """Replace the locks in a forked child. With `ended`, also close the inbox and drop its waiting alerts, because
+        the agent runs in the parent process."""
         self._changed = threading.Condition()
         self._closed = self._closed or ended
         if ended:
@@ -197,7 +199,8 @@ class AlertInbox:
 
 
 class AlertCalls:
-    """Calls the program's callback for each alert of an inbox, one alert at a time, in the threads of a lane.
+    """Calls the program's callback for each alert of an inbox, one alert at a time, in the threads that run callbacks.
+    The calls wait in a `Lane`.
 
     An alert is acknowledged once its callback has ended without an exception. An exception of the callback is logged,
     and the next alert is handled as usual.

@@ -1,4 +1,4 @@
-"""Checks the arguments that programs pass to the SDK, and refuses a wrong argument with the name of its field.
+"""Checks the arguments that programs pass to the SDK. The error for a wrong argument contains the name of the field.
 
 Each function returns the value in the form that the SDK uses. It raises WrongType for a value of a wrong type (a string
 instead of a list of strings, a bool instead of a number), and InvalidRequest for a value out of its range.
@@ -31,8 +31,8 @@ C = TypeVar("C", bound="Callable[..., object] | None")
 
 
 def wrong_type(field: str, expected: str, value: object) -> NoReturn:
-    """Raise WrongType for one field; the message contains the value, and `expected`, the kind of value that is
-    needed."""
+    """Raise WrongType for one field. The message contains the wrong value, and `expected`, which describes the values
+    that are accepted."""
     try:
         shown = reprlib.repr(value)
     except Exception:  # the program's own __repr__ failed
@@ -113,7 +113,7 @@ def seconds(field: str, value: object, *, positive: bool = True) -> float:
 
 
 def optional_seconds(field: str, value: object, *, positive: bool = True) -> float | None:
-    """Check that a value is None, or a number of seconds as in `seconds`, and return it."""
+    """Check that a value is None, or a number that the function `seconds` accepts, and return it."""
     return None if value is None else seconds(field, value, positive=positive)
 
 
@@ -125,8 +125,8 @@ def flag(field: str, value: object) -> bool:
 
 
 def json_object(field: str, value: object) -> dict[str, Any] | None:
-    """Check that a value is None, or a mapping that JSON can express, and return a copy. The error contains the path of
-    the value inside the mapping that JSON cannot express."""
+    """Check that a value is None, or a mapping that JSON can express, and return a copy. If JSON cannot express some
+    part of the mapping, the error contains the path of this part."""
     if value is None:
         return None
     if not isinstance(value, Mapping):

@@ -82,8 +82,8 @@ class AsyncRegistryClient:
 
     @declares()
     async def register(self, service_id: str = "", *, name: str, **declared: Unpack[Declared]) -> Service:
-        """Register a service whose heartbeats another client sends, such as a relay; an Agent registers itself. Return
-        the service as it was registered. Intervals are in seconds."""
+        """Register a service whose heartbeats are sent by another client, for example a relay. (An Agent registers its
+        service itself.) Return the service as it was registered. Intervals are in seconds."""
         return await self._do(requests.register(declare(service_id, name, **declared)))
 
     async def deregister(self, service_id: str, reason: str = "") -> None:

@@ -36,7 +36,7 @@ longest time is dropped, and its file is read again."""
 @dataclass(frozen=True, slots=True)
 class TokenSource:
     """Where a token comes from: the path of a file, or the token itself. `named` is the argument, environment variable
-    or setting that gave it, for error messages; comparisons ignore it."""
+    or setting that contained the path or the token. Error messages show `named`; comparisons ignore `named`."""
 
     path: str = ""
     text: str = field(default="", repr=False)
@@ -127,7 +127,7 @@ class _Tokens:
             return token
 
     def after_fork(self) -> None:
-        """Use a lock of its own in a forked child."""
+        """Replace the lock in a forked child, because a thread of the parent process may hold it."""
         self._lock = threading.Lock()
 
 

@@ -1,8 +1,8 @@
 """The threads that call the program's callbacks: a few threads for all agents of an Endpoint, and one call at a time
 for each agent.
 
-A call that does not return occupies its thread, and delays only the later calls of its own lane. A coroutine occupies
-no thread.
+Calls wait in queues (`Lane`). A call that does not return occupies its thread, and delays only the later calls of the
+same lane. A coroutine occupies no thread.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class CallbackPool:
 class Lane:
     """A queue of jobs that run one after the other, in the order in which they were added. Thread-safe.
 
-    Each job receives a function, and calls it once, from any thread, when everything that the job began has ended. Then
-    the next job begins.
+    A job is called with one argument, a function. The job must ensure that this function is called once, from any
+    thread, when everything that the job began has ended. Then the next job begins.
     """
 
     def __init__(self, pool: CallbackPool) -> None:

@@ -38,7 +38,8 @@ class Callbacks:
         self._calls: set[Future[Any]] = set()
 
     def attach_running_loop(self) -> None:
-        """Run coroutines in the event loop that runs in the current thread, if there is one."""
+        """From now on, run coroutine callbacks in the event loop that runs in the current thread. Change nothing if no
+        event loop runs in this thread."""
         try:
             self.loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -46,13 +47,14 @@ class Callbacks:
 
     @property
     def is_calling(self) -> bool:
-        """Whether the current code runs inside one of these callbacks, so that it must not wait for their end."""
+        """Whether the current code runs inside one of these callbacks. Such code must not wait until the callbacks have
+        ended."""
         return id(self) in _running_in.get()
 
     @property
     def can_be_awaited(self) -> bool:
-        """Whether the current code may wait for a coroutine callback. It may not if it runs in the callback's event
-        loop, which it would block."""
+        """Whether the current code may wait for a coroutine callback. Code that runs in the event loop of the callbacks
+        may not wait, because it would block that loop."""
         try:
             return asyncio.get_running_loop() is not self.loop
         except RuntimeError:
@@ -81,10 +83,11 @@ class Callbacks:
     def begin(
         self, callback: Callable[[Any], object], argument: object, ended: Callable[[Exception | None], None]
     ) -> None:
-        """Call the callback. Once everything that it began has ended, call `ended` with the error that `call` would
-        raise, or with None.
+        """Call the callback. When the callback and everything that it began have ended, call `ended`: with None, or
+        with the error that `call` would raise.
 
-        Blocks only while a function runs. A coroutine occupies no thread; for it, `ended` is called in the event loop.
+        Blocks only while a callback that is a plain function runs. A callback that is a coroutine function occupies no
+        thread, and its `ended` is called in the event loop.
         """
         failed: Exception | None = None
         under_way: Future[Any] | None = None

@@ -68,8 +68,8 @@ def resolve_address(address: Address | str | None, field: str = "registry") -> A
 
 def resolve_monitor_address(address: Address | str | None, field: str = "address") -> Address:
     """Return the address of TRON: the argument, else the environment variable TRON_MONITOR, else the address in the
-    profile, else 127.0.0.1:6123. Raises ValueError as `resolve_address` does, and also for a profile that has an
-    address only of the registry."""
+    profile, else 127.0.0.1:6123. Raises ValueError as `resolve_address` does, and also for a profile that contains the
+    address of the registry but not the address of TRON."""
     return _usable(_resolve(address, field, "TRON_MONITOR", DEFAULT_MONITOR))
 
 
@@ -121,11 +121,11 @@ def proxy_of(address: Address) -> Proxy | None:
 
 
 class Trust:
-    """The number of the connection that the agents of this process share. The number grows each time that an agent
-    abandons the connection.
+    """Holds the number (`generation`) of the connection that the agents of this process use now. The number grows when
+    an agent abandons that connection.
 
-    All agents that share a connection move to the next one together: if a connection of a hundred agents is dead, they
-    open one new connection, and not a hundred while the registry may be coming back.
+    All agents that share a connection move to the next one together. If a connection of a hundred agents is dead, these
+    agents open one new connection. A hundred connections would burden a registry that may be just coming back.
     """
 
     def __init__(self) -> None:
@@ -193,7 +193,8 @@ def open_channel(address: Address | str) -> grpc.Channel:
 def open_agent_channel(address: Address | str, generation: int) -> grpc.Channel:
     """Return a synchronous gRPC channel for Heartbeat streams. Raises ValueError as `open_channel` does.
 
-    All channels with the same address and `generation` share one connection, however many agents a process has.
+    All channels with the same address and the same `generation` (see `Trust`) share one connection, however many agents
+    a process has.
     """
     return _open_channel(address, (*_OF_AGENTS, ("tron.connection_generation", generation)))
 
@@ -237,8 +238,8 @@ def open_aio_channel(address: Address | str) -> grpc.aio.Channel:
 
 
 def direct_options(address: Address) -> tuple[tuple[str, int], ...]:
-    """Return the channel options for an address: an option that disables proxies if no proxy may be used for the
-    address, else none."""
+    """Return the channel options about proxies for an address: an option that disables proxies if gRPC connects to the
+    address directly, else none."""
     return (("grpc.enable_http_proxy", 0),) if proxy_of(address) is None else ()
 
 

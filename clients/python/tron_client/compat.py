@@ -56,10 +56,11 @@ async def start_registry_heartbeat(
     """Register a service and send heartbeats from now on; return whether it was registered within 5 seconds.
 
     Returns False if the registry does not answer; the agent then keeps trying. Returns False if the registration was
-    refused; the log then contains the reason. The registry reads `labels["parent"]` automatically. Several services may
-    run in one process; a second start with the same id replaces the first. If several processes of this machine and
-    user use one id, such as the workers of a server, one process is registered and the others wait; the function
-    returns True for all of them. Raises WrongType, with the name of the field, for an argument of a wrong type.
+    refused; the log then contains the reason. The registry takes the parent of the service from `labels["parent"]`.
+    Several services may run in one process; a second start with the same id replaces the first. If several processes of
+    this machine and user use one id, such as the workers of a server, one process is registered and the others wait;
+    the function returns True for all of them. Raises WrongType, with the name of the field, for an argument of a wrong
+    type.
     """
     try:
         agent = _describe(

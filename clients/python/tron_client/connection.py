@@ -35,8 +35,8 @@ class Connection:
         forks.watch(self)
 
     def stub(self, name: str) -> Any:
-        """Return the stub with this name, on a channel that uses the current certificates. If the connection is closed,
-        this method or the call raises ValueError."""
+        """Return the stub with this name, on a channel that uses the current certificates. After `close`, ValueError is
+        raised: by this method, or by the call that the caller makes on the stub."""
         with self._lock:
             if self._channel is None:
                 if self._closed:

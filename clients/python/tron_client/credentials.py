@@ -81,7 +81,8 @@ class _Store:
             return made
 
     def after_fork(self) -> None:
-        """Start without credentials in a forked child, and leave those of the parent untouched."""
+        """Begin without credentials in a forked child. The credentials of the parent process are neither used nor
+        destroyed there."""
         forks.keep(self._kept)
         self._lock, self._kept = threading.Lock(), OrderedDict()
 

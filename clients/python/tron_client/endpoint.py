@@ -112,8 +112,8 @@ class Endpoint(Address):
 
     @classmethod
     def with_files(cls, address: Address, files: TlsFiles, token: TokenSource | None = None) -> Endpoint:
-        """Return an Endpoint with this address, these certificates and this token; with None, the environment or the
-        profile gives the token."""
+        """Return an Endpoint with this address, these certificates and this token. If `token` is None, the token comes
+        from the environment or the profile."""
         endpoint = cls(address.text)
         object.__setattr__(endpoint, "endpoints", address.endpoints)
         object.__setattr__(endpoint, "_files", files)
@@ -121,8 +121,9 @@ class Endpoint(Address):
         return endpoint
 
     def elsewhere(self, address: Address) -> Endpoint:
-        """Return an Endpoint for another server of the same system, at `address`. It has the same certificates; it has
-        the same token, credentials and interceptors only if that server is on the same hosts."""
+        """Return an Endpoint for another server of the same system, at `address`. The new Endpoint has the same
+        certificates as this one. It has the same token, credentials and interceptors only if the other server is on the
+        hosts of this Endpoint."""
         same_hosts = _hosts(address) <= _hosts(self)
         endpoint = Endpoint.with_files(address, self._files)
         object.__setattr__(endpoint, "_plaintext", self._plaintext)

@@ -115,8 +115,8 @@ def from_rpc_error(error: grpc.RpcError, address: Address | None = None) -> Tron
     """Return the exception for a failed call of `grpc` or `grpc.aio`. A `reason` that this SDK does not know is kept in
     a TronError.
 
-    If the `address` that was called is given, the message also explains what seems to be wrong with it, for example
-    that an HTTP server answers there.
+    If the `address` that was called is given, the message also explains what seems to be wrong at this address, for
+    example that an HTTP server answers there.
     """
     failed: Any = error  # the code and the trailers are methods of the call that every RpcError in fact is
     code: grpc.StatusCode | None = failed.code() if hasattr(failed, "code") else None

@@ -1,8 +1,8 @@
 """Handles forked children: threads, streams and connections of the SDK stay with the parent process.
 
-Every object that has threads, streams or connections is registered here. In a forked child, its `after_fork` ends the
-object, or lets it open new ones at its next use. `after_fork` must not take a lock, because the thread that held the
-lock does not exist in the child.
+Every object that has threads, streams or connections is registered here. In a forked child, the method `after_fork` of
+each such object is called. This method ends the object, or prepares the object to open new streams and connections at
+its next use. It must not take a lock, because the thread that held the lock does not exist in the child.
 """
 
 from __future__ import annotations
@@ -64,8 +64,9 @@ def keep(*theirs: object) -> None:
 def connecting() -> None:
     """Check whether this process may open a channel; call this before a channel is opened.
 
-    Raises RuntimeError if gevent or eventlet has patched this process so that gRPC cannot work, and in a forked child
-    whose parent had a channel, if GRPC_ENABLE_FORK_SUPPORT is off: gRPC would end such a child without a message.
+    Raises RuntimeError if gevent or eventlet has patched this process so that gRPC cannot work. Also raises
+    RuntimeError if this process was forked from a process that had a channel, and GRPC_ENABLE_FORK_SUPPORT is off,
+    because gRPC would then end this process without a message.
     """
     require_usable()
     if _forks.connected_before and os.environ.get("GRPC_ENABLE_FORK_SUPPORT", "").strip().lower() in _OFF:

@@ -101,8 +101,9 @@ class IdLock:
         return alone is None
 
     def say_superseded(self, incarnation: int) -> None:
-        """Record that a process without these locks, for example on another machine, took over the service id as this
-        incarnation. The waiting processes then count as superseded too."""
+        """Record that a process without these locks, for example on another machine, took over the service id;
+        `incarnation` is the incarnation of that process. The processes that wait for the service id then count as
+        superseded too."""
         if self._id is not None:
             told = {"superseded_at": self._now(), "incarnation": incarnation}
             with contextlib.suppress(OSError):
@@ -110,8 +111,8 @@ class IdLock:
                 os.pwrite(self._id, json.dumps(told).encode(), 0)
 
     def superseded_by(self) -> int | None:
-        """Return the incarnation that superseded an earlier holder while this process waited; None if there was
-        none."""
+        """Return the incarnation that superseded the holder of the service id while this process waited; None if no
+        holder was superseded."""
         if self._id is None:
             return None
         try:
@@ -152,7 +153,7 @@ class IdLock:
                 descriptor = os.open(path, _OPEN, 0o600)
                 found = os.fstat(descriptor)
                 if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-                    raise LockUnavailable(f"{path} is not a file of this user")
+                    raise LockUnavailable(f"{path} is not a regular file that belongs to this user")
                 fcntl.flock(descriptor, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
                 now = path.lstat()
             except BlockingIOError:

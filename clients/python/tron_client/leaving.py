@@ -1,7 +1,8 @@
 """Sends the goodbyes of a process that exits normally without stopping its agents, so that no alert is raised.
 
-The interpreter's exit handlers send them. A child of multiprocessing ends differently: it runs finalizers, then leaves
-by `os._exit` without exit handlers. A process that calls `os._exit` itself, or is killed, sends no goodbye.
+The exit handlers of the interpreter send the goodbyes. A child process of multiprocessing runs no exit handlers: it
+runs finalizers and then calls `os._exit`, so there a finalizer sends the goodbyes. If a program calls `os._exit`, or is
+killed, no goodbye is sent.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Leaver(Protocol):
     """An object that can send a goodbye."""
 
     def say_goodbye(self, reason: str) -> None:
-        """Begin to leave: send a goodbye with this reason, without waiting for its end."""
+        """Begin to leave: send a goodbye with this reason. This method does not wait until the object has left."""
 
     def join(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds until the object has left; return whether it has."""

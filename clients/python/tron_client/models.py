@@ -217,8 +217,8 @@ class ServiceChange:
     """One step of a watch.
 
     `upserted` carries the new state of a service, `removed` the id of a removed service. `snapshot_complete` means that
-    the services before this step are the whole snapshot, and that live changes follow. `reset` means that all services
-    received so far must be discarded, because a new snapshot follows.
+    the snapshot ends here: all its services came in earlier steps, and live changes follow. `reset` means that all
+    services received so far must be discarded, because a new snapshot follows.
     """
 
     revision: int
@@ -227,7 +227,7 @@ class ServiceChange:
     service_id: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields by name, as a JSON object; the service is a JSON object too."""
+        """Return the fields by name, as a JSON object. The value of `service` is a JSON object too, or None."""
         return _to_dict(self) | {"service": None if self.service is None else self.service.to_dict()}
 
 
@@ -245,8 +245,8 @@ class ServiceList:
 
 @dataclass(frozen=True, slots=True)
 class GoneService:
-    """A service that is no longer registered. If `lost` is True, TRON deregistered the service because it was down; if
-    it is False, the service left on purpose."""
+    """A service that is no longer registered. If `lost` is True, TRON deregistered the service because it was down. If
+    `lost` is False, the service was removed on purpose, by its own goodbye or by an operator."""
 
     service_id: str
     name: str = ""
@@ -289,8 +289,8 @@ class GoneService:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """The result of an acknowledgement: how many waiting copies of alerts, and the losses of how many services, were
-    acknowledged."""
+    """The result of an acknowledgement: how many waiting alert copies were acknowledged, and for how many services the
+    loss was acknowledged."""
 
     copies: int = 0
     lost_services: int = 0
@@ -299,7 +299,8 @@ class Acknowledged:
 @dataclass(frozen=True, slots=True)
 class EventPage:
     """One page of the event log. Pass `next_after_sequence` as `after_sequence` to get the next page; it is 0 after the
-    last page. `first_sequence` and `last_sequence` are those of the oldest and newest event that the registry keeps."""
+    last page. `first_sequence` and `last_sequence` are the sequence numbers of the oldest and the newest event that the
+    registry keeps."""
 
     events: tuple[Event, ...]
     next_after_sequence: int

@@ -35,7 +35,7 @@ def require_usable(*, aio: bool = False) -> None:
     can be used."""
     if _by_eventlet():
         raise RuntimeError(
-            "eventlet has patched the threads of this process, and gRPC cannot work with it: do not patch "
+            "eventlet has patched the threads of this process, and gRPC cannot work with eventlet: do not patch "
             "threads (eventlet.monkey_patch(thread=False)), or run the unchanged program under `tron run`"
         )
     if not _by_gevent():

@@ -39,8 +39,8 @@ class _Wait:
 
 
 class Outages:
-    """The streams that wait for a connection, and the address of each; at most all streams of the process.
-    Thread-safe."""
+    """The streams that wait for a connection, each with its address. There are never more entries than the process has
+    streams. Thread-safe."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()

@@ -5,8 +5,8 @@
     tron = "registry.example:6123"
     ca = "production/ca.pem"
 
-`TRON_PROFILE` chooses a profile. Otherwise the profile `default` applies if no address is given: the addresses and the
-certificates of a system belong together, and a system on this machine needs none.
+`TRON_PROFILE` chooses a profile. If it is not set, the profile `default` applies, but only if no address is given: the
+addresses and the certificates of one system belong together. A system on this machine needs no profile.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def parse_profiles(text: str, folder: Path) -> dict[str, Profile]:
     document = tomllib.loads(text)
     for name in document:
         if name != "profiles":
-            raise ValueError(f"{name}: is not known; write [profiles.NAME]")
+            raise ValueError(f"{name}: is not known in this file; begin each profile with [profiles.NAME]")
     tables = document.get("profiles", {})
     if not isinstance(tables, dict):
         raise ValueError("profiles: must be tables; write [profiles.NAME]")

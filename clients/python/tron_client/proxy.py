@@ -25,8 +25,8 @@ _GRPC = ("grpc_proxy", "https_proxy", "http_proxy")
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy: its URL, and the environment variable that contains the URL. `str()` returns it without the credentials
-    in the URL."""
+    """A proxy: its URL, and the environment variable that contains the URL. `str()` of a Proxy describes both for
+    people, without the credentials in the URL."""
 
     variable: str
     url: str

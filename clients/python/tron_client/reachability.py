@@ -35,9 +35,11 @@ _SETTINGS = 4
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The result of a check, which `words` describes for people. `kind`: grpc, http1, tls (but this client uses
-    plaintext), plaintext (but this client uses TLS), untrusted (the client or the server refused the certificate of the
-    other), other, closed, silent, refused, unresolved, unreachable, or proxy."""
+    """The result of a check: `words` describes it for people, and `kind` is a name for programs. A server answered:
+    grpc, http1, tls (but this client uses plaintext), plaintext (but this client uses TLS), untrusted (the client or
+    the server refused the certificate of the other), other (neither gRPC nor HTTP). A program accepted the connection,
+    but closed it (closed) or did not answer (silent). No connection: refused, unresolved (the host name), unreachable,
+    or proxy (the proxy failed)."""
 
     kind: str
     words: str
@@ -49,8 +51,8 @@ class Answer:
 
 
 def what_answers(address: Address, patience: float = PATIENCE) -> Answer:
-    """Check what answers at an address, for at most `patience` seconds, and block the thread until then. Never raises
-    an exception because of what it finds."""
+    """Check what answers at an address. This blocks the thread, for at most `patience` seconds. All results, also
+    failures to connect, are returned and not raised."""
     deadline = time.monotonic() + patience
     proxy = grpc_proxy(address, os.environ)
     try:

@@ -107,19 +107,20 @@ class RenewingChannel(grpc.aio.Channel):
         await self._current.channel.channel_ready()
 
     def unary_unary(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """Return a function that calls this method, which has one request and one answer."""
+        """Return a function that calls the RPC `method`, which takes one request and returns one answer."""
         return _Method(self, "unary_unary", method, arguments, options)
 
     def unary_stream(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """Return a function that calls this method, which has one request and a stream of answers."""
+        """Return a function that calls the RPC `method`, which takes one request and returns a stream of answers."""
         return _Method(self, "unary_stream", method, arguments, options)
 
     def stream_unary(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """Return a function that calls this method, which has a stream of requests and one answer."""
+        """Return a function that calls the RPC `method`, which takes a stream of requests and returns one answer."""
         return _Method(self, "stream_unary", method, arguments, options)
 
     def stream_stream(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """Return a function that calls this method, which has a stream of requests and a stream of answers."""
+        """Return a function that calls the RPC `method`, which takes a stream of requests and returns a stream of
+        answers."""
         return _Method(self, "stream_stream", method, arguments, options)
 
 

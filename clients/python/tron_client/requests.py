@@ -40,8 +40,8 @@ class Call(Generic[T]):
 
 
 def register(service: service_pb2.Service) -> Call[Service]:
-    """Return the call that registers a service. It contains a random instance_id, so that the registry recognizes a
-    repetition by the transport as the same registration."""
+    """Return the call that registers a service. The request contains a random instance_id. If the transport sends the
+    request twice, the registry recognizes by this id that both are the same registration."""
     request = registry_service_pb2.RegisterRequest(service=service, instance_id=uuid.uuid4().hex)
     return Call("registry", "Register", request, lambda answer: Service.from_proto(answer.service))
 
@@ -54,7 +54,7 @@ def deregister(service_id: str, reason: str) -> Call[None]:
 
 
 def release_owner(service_id: str) -> Call[str]:
-    """Return the call that ends the ownership of a service id, and returns the former owner."""
+    """Return the call that ends the ownership of a service id. The result of the call is the former owner."""
     request = registry_service_pb2.ReleaseOwnerRequest(**_texts(service_id=service_id))
     return Call("registry", "ReleaseOwner", request, lambda answer: str(answer.owner))
 
@@ -80,8 +80,8 @@ LISTED_AGAIN_AT_MOST = 3
 
 
 class ServicePages:
-    """Reads a list of services page by page: make the calls that `next_call` returns until it returns None, then read
-    `result`.
+    """Reads a list of services page by page. Make each call that `next_call` returns; when `next_call` returns None,
+    read `result`.
 
     If a call raises PageTokenExpired, call `start_over` and continue.
     """

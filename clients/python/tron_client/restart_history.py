@@ -41,7 +41,7 @@ class RestartLimits:
 
 
 class RestartHistory:
-    """The restarts of one program that are within the window, and so count."""
+    """The restarts of one program that count towards the limit: those that began within the last `window` seconds."""
 
     def __init__(self, limits: RestartLimits) -> None:
         self._limits = limits
@@ -69,8 +69,7 @@ class RestartHistory:
         return max(now, self._ended + delay)
 
     def started(self, at: float, incident: str) -> None:
-        """Record that a restart began at the time `at`. `incident` is kept only if it is the first restart that
-        counts."""
+        """Record that a restart began at the time `at`. `incident` is stored only if no earlier restart counts."""
         self._started.append(at)
         self._ended = max(self._ended, at)
         self.incident = self.incident or incident

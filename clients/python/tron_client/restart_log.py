@@ -108,8 +108,9 @@ class RestartLog:
         )
 
     def recall(self) -> Iterator[tuple[str, float, str]]:
-        """Yield the restarts by an earlier supervisor process that still count, oldest first, each as a tuple: the
-        child, the time of the restart on this process's monotonic clock, and the incident. Raises TronError."""
+        """Yield the restarts by an earlier supervisor process that still count towards the limit, oldest first. Each is
+        a tuple: the id of the child, the time of the restart on this process's monotonic clock, and the incident (the
+        alert_id of the alert with which the failures began). Raises TronError."""
         page = self._client.list_events(types=("restart_started",), newest=True, limit=_PAGE)
         now, wall_now = time.monotonic(), page.observed_at or datetime.now(UTC)
         for event in page.events:

@@ -88,12 +88,11 @@ class Backoff:
 
 @dataclass(slots=True)
 class CutOff:
-    """Decides whether the registry receives the agent's heartbeats: without an acknowledgement for two intervals the
-    agent is cut off; after a longer silence the stream is replaced.
+    """Decides whether the agent is cut off from the registry, and whether its stream must be replaced.
 
-    The agent is cut off if the last message of the registry is too old. The stream is replaced if the first unanswered
-    heartbeat is too old and several are unanswered. If this process itself was stopped for a minute, few heartbeats are
-    unanswered, and an answer may have arrived that has not been read yet, so the stream is kept.
+    The agent is cut off if the registry has acknowledged nothing for two intervals. The stream is replaced if, after a
+    longer time, several heartbeats are unanswered. If only few are unanswered after that time, this process itself was
+    stopped. An answer may then have arrived that has not been read yet, so the stream is kept.
     """
 
     interval: float
@@ -104,8 +103,8 @@ class CutOff:
 
     @property
     def asks(self) -> bool:
-        """Whether each heartbeat must request its acknowledgement. Heartbeats that are sent more than once a second
-        need not, because the registry acknowledges them about once a second."""
+        """Whether each heartbeat must request an acknowledgement. An agent that sends more than one heartbeat per
+        second need not request any: the registry acknowledges its heartbeats about once a second anyway."""
         return self.interval >= 1.0
 
     @property

@@ -17,7 +17,7 @@ back; a smaller difference is a delay of the answer."""
 
 
 class ServerClock:
-    """Estimates the registry's time between two of its answers."""
+    """Estimates the present time of the registry's clock, from the times in the registry's answers."""
 
     def __init__(self) -> None:
         self._at: datetime | None = None

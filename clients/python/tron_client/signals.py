@@ -45,7 +45,8 @@ class Leaver(Protocol):
 
 
 class Farewells:
-    """The agents that send a goodbye when a signal ends the program; at most all agents of the process. Thread-safe."""
+    """The agents that send a goodbye when a signal ends the program. There are never more entries than the process has
+    agents. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -138,8 +139,8 @@ class Farewells:
         self._lock.release()
 
     def after_fork_in_child(self) -> None:
-        """Remove the SDK's handler in the child, which has no agent yet and must not write into the pipes of its
-        parent."""
+        """Remove the SDK's signal handlers in a forked child. The child has no agent yet, and must not write into the
+        pipes of the parent process."""
         for number in self._ours:
             if signal.getsignal(number) is signal.SIG_DFL:
                 faulthandler.unregister(number)

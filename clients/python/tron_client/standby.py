@@ -81,7 +81,8 @@ class Standby:
     def say_goodbye(self, reason: str, *, unseen: bool = False, timeout: float = leaving.PATIENCE) -> None:
         """Begin to leave: let another process take over within `timeout` seconds, or send a goodbye.
 
-        `unseen` means that a signal is about to end the program; the program must not notice that its agent ends first.
+        `unseen` means that a signal is about to end the program. The program must then not notice that the agent ends;
+        otherwise it might exit before the signal ends it.
         """
         if self._lock is None:
             self._transport.say_goodbye(reason, unseen=unseen)

@@ -28,8 +28,8 @@ _SLACK = 1.0
 
 
 def lives(service: Service | None, failed_incarnation: int) -> bool:
-    """Return whether a service that failed as `failed_incarnation` is alive again. While its liveness is UNKNOWN, it
-    counts as alive if it is connected as a newer incarnation."""
+    """Return whether a service is alive again after its incarnation `failed_incarnation` failed. While the liveness of
+    the service is UNKNOWN, the service counts as alive if a newer incarnation of it is connected."""
     if service is None:
         return False
     if service.liveness == "UNKNOWN":
@@ -38,11 +38,12 @@ def lives(service: Service | None, failed_incarnation: int) -> bool:
 
 
 def needs_restart(service: Service | None, failed_incarnation: int) -> bool:
-    """Return whether a service that failed, last as `failed_incarnation`, still needs a restart.
+    """Return whether a service that failed still needs a restart. `failed_incarnation` is the last incarnation that
+    failed.
 
-    A service that has registered again needs none, although its old verdict may remain for a moment. A service that is
-    SUSPECT needs none either, because it has come back since it failed. If such a service fails again, another alert
-    follows.
+    A service that has registered again needs no restart, although the old verdict about it may remain for a moment. A
+    service that is SUSPECT needs no restart either, because it has come back since the failure. If such a service fails
+    again, another alert follows.
     """
     if service is None:
         return True

@@ -46,9 +46,9 @@ the next decisions."""
 class Supervisor:
     """Handles the alerts of an agent about its children, for the length of the `with` block, or from `start` to `stop`.
 
-    The supervisor restarts a failed child through `restart`, at once for the first time, then after growing pauses.
+    The supervisor restarts a failed child by calling `restart`: at once for the first time, then after growing pauses.
     After `max_restarts` within `window` seconds it escalates the failure to the agent's own parent. It acknowledges an
-    alert once the child is alive again or the failure was escalated: if the supervisor dies before, the alert
+    alert once the child is alive again or the failure was escalated. If the supervisor dies before, the alert
     escalates. All methods are thread-safe. A Supervisor can be started only once.
     """
 
@@ -112,8 +112,8 @@ class Supervisor:
         self._thread = threading.Thread(target=self._run, name=f"tron-supervisor-{agent.service_id}", daemon=True)
 
     def after_fork(self) -> None:
-        """End the supervisor in a forked child, because it runs in the parent process. The child may start another
-        one."""
+        """End the supervisor in a forked child process, because the supervisor runs in the parent process. The child
+        process may start a new supervisor."""
         self._inherited = self._thread.ident is not None
         was_over = self._over.is_set()
         self._lock, self._woken, self._over = threading.Lock(), threading.Event(), threading.Event()

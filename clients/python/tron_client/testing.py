@@ -117,7 +117,7 @@ class FakeRegistry:
         with self._changed:
             while not predicate():
                 if time.monotonic() >= deadline:
-                    raise TimeoutError(f"not true within {timeout} s")
+                    raise TimeoutError(f"the condition of wait_for was not true within {timeout} s")
                 # What is waited for may change elsewhere, for example in the agent: look again soon.
                 self._changed.wait(0.01)
 

@@ -19,7 +19,7 @@ SERVER_NAME = "TRON_SERVER_NAME"
 @dataclass(frozen=True, slots=True)
 class Pem:
     """A certificate or a key: the path of a PEM file, or its content. `named` is the argument, environment variable or
-    setting that gave it, for error messages; comparisons ignore it."""
+    setting that contained the path or the content. Error messages show `named`; comparisons ignore `named`."""
 
     given: str | bytes = field(repr=False)
     named: str = field(compare=False)
@@ -37,7 +37,7 @@ class Pem:
 class TlsFiles:
     """The certificate of the CA that signed the server's certificate, and the certificate and key of this client. Each
     of them may be missing; without `ca`, the public CAs that gRPC knows are trusted. `server_name` is the name that the
-    server's certificate must have, if it is not the host of the address."""
+    server's certificate must have; if it is empty, the certificate must have the host of the address."""
 
     ca: Pem | None = None
     cert: Pem | None = None
@@ -51,8 +51,8 @@ class TlsFiles:
 
     @property
     def asked_by(self) -> str:
-        """The first argument, environment variable or setting that gave a file and so requires TLS, for error
-        messages."""
+        """The argument, environment variable or setting because of which the connection uses TLS: the first one that
+        gave a file. Error messages show it."""
         return next((each.named for each in (self.ca, self.cert, self.key) if each is not None), "")
 
 
@@ -116,5 +116,8 @@ def name_to_verify(hosts: Sequence[str], files: TlsFiles) -> str:
     if files.server_name:
         return files.server_name
     if len(set(hosts)) > 1:
-        raise ValueError(f"server_name: for several hosts, set a name that all their certificates have ({SERVER_NAME})")
+        raise ValueError(
+            "server_name: for several hosts, set a name that is in the certificates of all these hosts "
+            f"(server_name= or {SERVER_NAME})"
+        )
     return hosts[0] if hosts else "localhost"

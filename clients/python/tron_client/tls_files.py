@@ -35,13 +35,14 @@ class Loaded:
 
 
 def stamp_of(files: TlsFiles) -> Stamp:
-    """Return the stamps of the files, without reading the files."""
+    """Return the stamp of each of these files (see `file_stamp`), without reading the files."""
     paths = [pem.path if pem is not None else "" for pem in (files.ca, files.cert, files.key)]
     return tuple(file_stamp(path) if path else None for path in paths)
 
 
 def file_stamp(path: str | os.PathLike[str]) -> FileStamp | None:
-    """Return the stamp of a file, without reading the file; None if it cannot be found."""
+    """Return the stamp of a file (time of the last change, size and inode), without reading the file. Return None if
+    the file cannot be found."""
     try:
         found = os.stat(path)  # noqa: PTH116 - at each call of a client
     except OSError:

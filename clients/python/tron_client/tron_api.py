@@ -93,7 +93,7 @@ class Explanation:
 @dataclass(frozen=True, slots=True)
 class PolicyInForce:
     """All thresholds by name (times are in seconds), and the source of each: `built_in`, `settings`, `runtime`,
-    `service_settings` or `service_runtime`. `sources` is empty from an older TRON."""
+    `service_settings` or `service_runtime`. An older TRON sends no sources; `sources` is then empty."""
 
     thresholds: dict[str, Any]
     sources: dict[str, str]
@@ -112,7 +112,8 @@ class PolicyOverride:
 
 @dataclass(frozen=True, slots=True)
 class HeldNotices:
-    """A service under maintenance. `name` is empty if the service is not registered now."""
+    """A service under maintenance, about which alerts are held. `name` is empty if the service is not registered
+    now."""
 
     service_id: str
     name: str

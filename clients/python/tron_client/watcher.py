@@ -46,8 +46,8 @@ class Resume(Protocol[T_co]):
         """Convert an answer to the value that it carries, and record the position in the stream."""
 
     def ended(self, error: TronError | None) -> tuple[float, T_co | None]:
-        """Handle the end of a stream: return the seconds to wait before the next one, and a value that must be yielded
-        first (or None). Raises `error` if another attempt cannot help."""
+        """Handle the end of a stream. Return the seconds to wait before the next stream, and a value that must be
+        yielded first (or None). Raises `error` if another attempt cannot help."""
 
 
 class _Patience(Generic[T]):
@@ -91,8 +91,8 @@ class ServiceResume(_Patience[ServiceChange]):
         self._said_some = False
 
     def request(self) -> registry_service_pb2.WatchServicesRequest:
-        """Return the request for the changes after the last revision; without a complete snapshot, the request is for a
-        new one."""
+        """Return the request for the changes after the last revision. If no snapshot has been received completely,
+        return the request for a new snapshot."""
         return registry_service_pb2.WatchServicesRequest(start_revision=0 if self._in_snapshot else self._revision)
 
     def accept(self, answer: registry_service_pb2.WatchServicesResponse) -> ServiceChange:

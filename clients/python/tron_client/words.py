@@ -23,8 +23,8 @@ class Words:
         self._numbers = {word.lower(): number for number, word in self._words.items()}
 
     def number(self, word: str, field: str = "") -> Any:
-        """Return the number of a name, in upper or lower case. Raises InvalidRequest, with `field` as the name of the
-        field, for an unknown name."""
+        """Return the number of the member with this name; the name may be in upper or lower case. Raises InvalidRequest
+        for an unknown name; `field` is the name of the field for that error."""
         named = field or self._field
         number = self._numbers.get(arguments.text(named, word).lower())
         if number is None:

@@ -35,11 +35,11 @@ class AgentChannel:
         return self._channel
 
     def give_up(self) -> None:
-        """Abandon the connection: later streams of the whole process use another one."""
+        """Abandon the connection: later streams of the whole process use another connection."""
         TRUST.give_up(self._generation)
 
     def may_renew(self) -> bool:
-        """Return whether the next stream may use another credential than the last one did."""
+        """Return whether the next stream may use another credential than the last stream did."""
         try:
             return renews_unseen(self._address) or presented_to(self._address) != self._presented
         except ValueError:

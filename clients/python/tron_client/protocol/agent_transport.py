@@ -1,8 +1,8 @@
 """Connects the parts of one `Agent`: its session, its inbox, and the stream that carries it. This module makes no
 decisions.
 
-The lock is that of the `Connection`, which guards all sessions of its streams; no callback of the program runs while
-the lock is held.
+"The lock" is the lock of the `Connection` in this package. It guards the sessions of all streams of that `Connection`.
+No callback of the program runs while the lock is held.
 """
 
 from __future__ import annotations
@@ -101,14 +101,14 @@ class AgentTransport:
 
     @property
     def state(self) -> str:
-        """The agent's state: starting, connected, cut_off, superseded or stopped. It is computed at each access, so a
-        dead thread cannot leave it wrong."""
+        """The agent's state: starting, connected, cut_off, superseded or stopped. The state is computed at each access,
+        so it is correct even if a thread of the SDK has died."""
         with self._changed:
             return self.session.state(time.monotonic())
 
     @property
     def last_error(self) -> str:
-        """Why the agent is not registered, or was last not registered, for people; empty while no reason is known."""
+        """The last reason why the agent was not registered, as a text for people; empty while no reason is known."""
         return self.session.last_error
 
     @property
@@ -162,7 +162,8 @@ class AgentTransport:
     # --- what programs do -------------------------------------------------------------------------------------------
 
     def reserve(self) -> None:
-        """Record that the agent belongs to this process and not to a forked child, although it is started later."""
+        """Mark the agent as started in this process, although `start` is called later. In a child that is forked
+        meanwhile, the agent then belongs to the parent process."""
         self._started = True
 
     def start(self) -> None:
@@ -194,8 +195,8 @@ class AgentTransport:
             self._poke()
 
     def hand_over(self, *, unseen: bool = False) -> None:
-        """Prepare for another process to take over: to be superseded is a normal end from now on. Heartbeats continue
-        until then.
+        """Let another process take over the service: when the agent is superseded, this counts as a normal end from now
+        on. Heartbeats continue until the agent is superseded.
 
         `unseen` has the same meaning as in `say_goodbye`.
         """
@@ -204,7 +205,8 @@ class AgentTransport:
         self._close_inbox()
 
     def step_aside(self, incarnation: int) -> None:
-        """Become superseded by this incarnation, although the agent was never started."""
+        """End as superseded by this incarnation, although this process never started the agent: the service was taken
+        over while this process waited for the service id."""
         with self._changed:
             self.session.step_aside(incarnation)
             events = self.session.take_happened()
@@ -214,8 +216,8 @@ class AgentTransport:
     def say_goodbye(self, reason: str, *, unseen: bool = False) -> None:
         """Begin to leave: send the goodbye as soon as a stream carries the agent.
 
-        `unseen` means that a signal is about to end the program; the program must not notice that its agent ends,
-        because it might then end on its own first.
+        `unseen` means that a signal is about to end the program. The program must then not notice that the agent ends;
+        otherwise it might exit before the signal ends it.
         """
         self._unseen = self._unseen or unseen
         self._close_inbox()
@@ -226,8 +228,8 @@ class AgentTransport:
             self.abandon()
 
     def join(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds until the agent has ended, and its stream too if that carries no other agent;
-        return whether the agent has ended."""
+        """Wait up to `timeout` seconds until the agent has ended. If the agent's stream carries no other agent, also
+        wait until that stream has ended. Return whether the agent has ended."""
         deadline = time.monotonic() + timeout
         with self._changed:
             ended = self._changed.wait_for(lambda: self._finished or self._last_carrier is None, max(0.0, timeout))

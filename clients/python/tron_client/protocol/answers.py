@@ -1,6 +1,6 @@
 """The messages that an agent receives on its heartbeat stream, as plain values; codec.py converts protobuf to them.
 
-Times are seconds of one monotonic clock, or aware datetimes if the registry's clock is meant.
+Times are seconds of one monotonic clock. Times of the registry's clock are aware datetimes.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """The registry has removed this incarnation after its goodbye, and the removal is durable."""
+    """The registry has removed this incarnation because of the agent's goodbye, and the removal is durable."""
 
     service_id: str
     incarnation: int

@@ -39,8 +39,9 @@ _REASONS = {number: name for name, number in error_reason_pb2.ErrorReason.items(
 
 
 def encode(message: OutgoingShared, loop_lags: Sequence[float | None] = ()) -> heartbeat_pb2.HeartbeatRequest:
-    """Return the protobuf message for an outgoing message. `loop_lags` contains, for each beat and then for each beat
-    in columns, the seconds by which the program's event loop is late, or None. If it is empty, no lag is reported."""
+    """Return the protobuf message for an outgoing message. `loop_lags` has one entry for each beat of the message, with
+    the beats in columns last: the seconds by which the program's event loop is late, or None. If `loop_lags` is empty,
+    no lag is reported."""
     match message:
         case messages.Beats():
             request = _beats(message.beats, loop_lags)

@@ -38,7 +38,7 @@ class Connection:
         forks.watch(self)
 
     def lane(self) -> Lane:
-        """Return a lane for callbacks of one agent that must run one after the other."""
+        """Return a new lane: a queue for callbacks of one agent, which run one after the other."""
         return Lane(self._pool)
 
     def carry(self, agent: AgentTransport) -> None:

@@ -1,11 +1,12 @@
 """Moves the agents of a stream that is about to end to the next stream, while both are open. This module does no I/O.
 
-One agent moves first, and the others follow once the registry has confirmed its registration on the next stream. An
-agent that the next stream cannot register in time returns, and registers on the former stream again; that stream stays
-open until no agent needs it. So an agent sends no heartbeats only while its registration is in progress.
+One agent moves first. The other agents follow once the registry has confirmed the registration of the first agent on
+the next stream. If the next stream cannot register an agent in time, this agent returns to the former stream and
+registers there again. The former stream stays open until no agent needs it. So the heartbeats of an agent pause only
+while a registration of this agent is in progress.
 
-The registry assigns an agent to the stream on which it registered last, with the same incarnation. After that, nothing
-that happens on the former stream, not even its end, counts for the agent.
+The registry assigns an agent to the stream on which the agent registered last, with the same incarnation. After that,
+nothing that happens on the former stream, not even its end, counts for the agent.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ within milliseconds."""
 
 
 class Handover:
-    """One attempt to move the agents of a stream. `begin`, `advance` and `give_back` return the agents that they moved,
-    so that a transport can update its own tables."""
+    """One attempt to move the agents of a stream to the next stream. `begin`, `advance` and `give_back` return the
+    agents that they moved, so that the transport can also move these agents in its own tables."""
 
     def __init__(self, former: SharedStream, following: SharedStream) -> None:
         """Prepare the move from the stream `former` to the stream `following`, which carries no agent yet."""

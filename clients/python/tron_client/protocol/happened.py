@@ -25,8 +25,8 @@ class AlertReceived:
 
 @dataclass(frozen=True, slots=True)
 class ServiceUnknown:
-    """The registry does not know the service. `incarnation` is the one that the service held, or 0 if it is already
-    being registered again."""
+    """The registry does not know the service. `incarnation` is the incarnation that the service held, or 0 if a
+    registration for a new incarnation is already in progress."""
 
     incarnation: int
 
@@ -90,7 +90,8 @@ class SharingNotOffered:
 
 @dataclass(frozen=True, slots=True)
 class CutOffNoticed:
-    """No heartbeat was acknowledged for `limit` seconds. This is reported once, until the next acknowledgement."""
+    """No heartbeat was acknowledged for `limit` seconds. The next such report is possible only after
+    another heartbeat was acknowledged."""
 
     limit: float
 
@@ -133,7 +134,8 @@ class Reconnect:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Open no other stream for this agent. `because` is None if the program ended the session."""
+    """Open no other stream for this agent. `because` is the outcome that ended the session; None if the program ended
+    the session."""
 
     because: RegistrationRefused | TakenOver | None = None
     left: bool = False

@@ -1,8 +1,8 @@
 """Finds the agent of a shared stream for which a message is meant. This module does no I/O.
 
 Several agents of a process may have the same service_id: the newest agent holds the id, and the registry notifies the
-older ones that they are superseded. So the receiver of a message is found by the instance_id of its registration if the
-message contains one, else by service_id and incarnation.
+older agents that they are superseded. So the receiver of a message is found by the instance_id of its registration if
+the message contains an instance_id, else by service_id and incarnation.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The messages that an agent sends on its heartbeat stream, as plain values; codec.py converts them to protobuf.
 
-Times are seconds of one monotonic clock, or aware datetimes if the registry's clock is meant.
+Times are seconds of one monotonic clock. Times of the registry's clock are aware datetimes.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ class Goodbye:
 
 @dataclass(frozen=True, slots=True)
 class Abandoned:
-    """Reports on a shared stream that an agent ended without a goodbye; TRON treats it as if its own stream had
-    broken."""
+    """A message on a shared stream: an agent of this stream has ended without a goodbye. TRON treats this
+    agent like one whose own stream has broken."""
 
     service_id: str
     incarnation: int

@@ -31,14 +31,14 @@ class Registration:
         self._deferrals = Backoff(base=0.2, cap=10.0)
 
     def message(self, service_id: str, shared: str) -> Register:
-        """Return the registration message to send. `shared` is the process whose other agents share the stream; empty
-        if there are none."""
+        """Return the registration message to send. `shared` is the random string of this process, if its agents may
+        share the stream; it is empty if the stream carries this agent alone."""
         return Register(self._declared, service_id, self.incarnation, self.instance_id, shared)
 
     @property
     def may_be_overtaken(self) -> bool:
-        """Whether this registration asks for a new incarnation, and an earlier stream may already have delivered it to
-        the registry."""
+        """Whether this registration asks for a new incarnation and was already sent on an earlier stream. The registry
+        may then already have received it."""
         return not self.incarnation and self._tried_before
 
     def confirm(self, incarnation: int) -> None:

@@ -82,10 +82,10 @@ class Report:
         self.urgent = self.urgent or self.figures.status != OK
 
     def busy_until(self, now: float) -> datetime | None:
-        """Return the end of the busy time by the registry's clock, or by the agent's clock if the registry's is
-        unknown; None if the agent did not declare itself busy.
+        """Return the time at which the busy time ends: by the registry's clock, or by the agent's clock while the
+        registry's clock is unknown. Return None if the agent did not declare itself busy.
 
-        Every heartbeat carries the same time, because the registry takes a different time for a new declaration.
+        Every heartbeat carries the same time, because the registry regards a changed time as a new declaration.
         """
         if self._busy_until is None and self._busy_end is not None:
             there = self._registry_clock.now(now)

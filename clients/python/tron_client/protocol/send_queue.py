@@ -1,8 +1,8 @@
 """Decides what an agent sends on its heartbeat stream, in which order, and when. This module reads no clock and takes
 no locks.
 
-Nothing here can overflow: at most one registration and one goodbye wait, beats are created when they are due, and
-waiting acknowledgements are ids of alerts of the previous stream, which the inbox bounds.
+Nothing here can overflow. At most one registration and one goodbye wait, and beats are created when they are due. The
+waiting acknowledgements are ids of alerts, and the inbox limits the number of alerts.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ class SendQueue:
     def confirm(self, now: float, *, beat_at_once: bool) -> None:
         """Record that the registry confirmed the registration.
 
-        The first heartbeat is due one interval after the registration was sent, and not after the answer arrived: the
-        registry measures silence from the time of its answer, which may arrive late.
+        The first heartbeat is due one interval after the registration was sent, and not one interval after the answer
+        arrived. The registry measures silence from the moment when it sent the answer, and the answer may arrive late.
         """
         if self.open and not self._schedule.running:
             self._schedule.start(now if self._handed_at is None else self._handed_at)
@@ -91,7 +91,7 @@ class SendQueue:
         self._beat_at_once = True
 
     def acknowledge(self, alert_id: str) -> None:
-        """Send the acknowledgement of an alert; it waits while no stream carries the service."""
+        """Send the acknowledgement of an alert. While no stream carries the service, the acknowledgement waits."""
         self._acks[alert_id] = None
 
     def say_goodbye(self, goodbye: Goodbye) -> None:
@@ -109,7 +109,7 @@ class SendQueue:
         return self._goodbye is not None
 
     def withdraw(self) -> bool:
-        """Cancel the registration on the open stream; return False if it was already sent."""
+        """Cancel the registration that waits for the open stream; return False if it was already sent."""
         if self.open and self.registration_sent:
             return False
         self.open = False
@@ -121,10 +121,12 @@ class SendQueue:
         self._acks.clear()
 
     def next_message(self, now: float) -> Register | AlertAck | Goodbye | None:
-        """Return the next waiting message, or None. A call also means that the previous message was sent.
+        """Return the next waiting message, or None. The transport must call this only after it has sent the previous
+        message.
 
-        If the stream waits for its connection, a transport fetches a message long before it is sent. So the time limit
-        for an answer does not include the wait for the connection.
+        While a stream waits for its connection, the transport fetches the registration long before it can send it. So
+        the time limit for the answer to the registration begins at the next call, and does not include the wait for the
+        connection.
         """
         if self._leaving:
             self._leaving, self._unanswered_since = False, now
@@ -157,8 +159,8 @@ class SendQueue:
     def unanswered(self, now: float) -> bool:
         """Return whether the registration has waited too long for its answer.
 
-        If the timeout is noticed much too late, this process was stopped: the answer may already have arrived unread,
-        so the wait begins again.
+        If this process notices the end of the time limit much too late, the process itself was stopped. The answer may
+        have arrived meanwhile and not have been read, so the wait begins again.
         """
         if not self.open or self._unanswered_since is None:
             return False
@@ -168,8 +170,8 @@ class SendQueue:
         return 0.0 <= late <= _STOPPED
 
     def deadline(self, now: float) -> float | None:
-        """Return the time at which to call `next_message` again, on the clock of `now`; None if there is nothing to
-        send until something else happens."""
+        """Return when to call `next_message` again, as a time of the same clock as `now`. Return None if there is
+        nothing to send until another method is called."""
         if not self.open:
             return None
         if (self._goodbye is not None and self._goodbye_may_go) or (self._acks and self.confirmed):

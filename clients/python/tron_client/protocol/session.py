@@ -1,9 +1,9 @@
 """The heartbeat protocol of one agent as an object without I/O: it makes every decision, but uses no clock, no random
 numbers, no threads and no gRPC.
 
-A transport opens streams, passes the incoming messages and the current time to the session, sends what `next_message`
-returns, and calls it again at `deadline`. A `SharedStream` does this for several sessions on one stream. `now` is in
-seconds of one monotonic clock. A session is not thread-safe: its transport holds a lock.
+A transport opens streams, and passes the incoming messages and the current time to the session. It sends what
+`next_message` returns, and calls `next_message` again at `deadline`. A `SharedStream` does this for several sessions on
+one stream. `now` is in seconds of one monotonic clock. A session is not thread-safe: its transport holds a lock.
 
     program -> AgentSession <-> transport (threads | simulated link | conformance driver)
 """
@@ -125,8 +125,8 @@ class AgentSession:
     def stream_opened(self, shared: str = "") -> None:
         """Record that a new stream is open, or waits for its connection; the first message on it is the registration.
 
-        `shared` is the process whose other agents are on the stream; it is empty if the stream carries this agent
-        alone.
+        `shared` is the random string of this process if its agents may share the stream; it is empty if the stream
+        carries this agent alone.
         """
         self.share(shared)
         self._sequence = 0
@@ -135,8 +135,8 @@ class AgentSession:
         self._queue.start(self._register())
 
     def share(self, process: str) -> None:
-        """Record that other agents of `process` are on the stream; an empty `process` means that the registry does not
-        offer shared streams."""
+        """Record whether the agents of this process may share the stream. `process` is the random string of this
+        process; it is empty if the registry does not offer shared streams."""
         self._shared, self._queue.goodbye_waits_for_answer = process, bool(process)
 
     @property
@@ -146,8 +146,8 @@ class AgentSession:
 
     @property
     def may_be_overtaken(self) -> bool:
-        """Whether a registration for a new incarnation waits for its answer, and an earlier stream may already have
-        delivered it to the registry."""
+        """Whether a registration for a new incarnation waits for its answer and was already sent on an earlier stream.
+        The registry may then already have received the registration."""
         return self._registration.may_be_overtaken
 
     @property
@@ -187,8 +187,8 @@ class AgentSession:
         return self._queue.goodbye_sent
 
     def next_message(self, now: float) -> Outgoing | None:
-        """Return the next message to send; None if there is none until `deadline`. A call also means that the previous
-        message was sent."""
+        """Return the next message to send; None if there is nothing to send before `deadline`. The transport must call
+        this only after it has sent the previous message."""
         if self._given_up:
             return None
         message = self._queue.next_message(now)
@@ -208,8 +208,8 @@ class AgentSession:
         return self._queue.beat_due(now)
 
     def deadline(self, now: float) -> float | None:
-        """Return the time at which to call `next_message` again, on the clock of `now`; None if there is nothing to
-        send until something else happens."""
+        """Return when to call `next_message` again, as a time of the same clock as `now`. Return None if there is
+        nothing to send until another method is called."""
         return None if self._given_up else self._queue.deadline(now)
 
     def receive(self, message: Incoming, now: float, draw: float = 0.5) -> Sequence[Happened]:
@@ -283,8 +283,8 @@ class AgentSession:
         return Reconnect(delay, drained=drained, was_registered=lived is not None, trouble=trouble)
 
     def hindered(self, why: str, *, known: bool = False) -> bool:
-        """Record why the agent is not registered; return whether the reason should be reported. Each reason is reported
-        once, and not at all if it is already `known`."""
+        """Record the reason `why` the agent is not registered, and return whether the caller should report this reason.
+        Each reason is reported once. With `known`, the reason is reported elsewhere, so the answer is False."""
         if self.over or self.registered_at is not None:
             return False
         self.last_error = why
@@ -308,9 +308,11 @@ class AgentSession:
         self._queue.announce(self._register(), pause_beats=True)
 
     def after_fork(self, *, started: bool) -> None:
-        """Detach from the parent's stream in a forked child. A session that was not `started` may be started there.
+        """Detach the session from the parent's stream in a forked child. If `started`, the session is over in the
+        child; otherwise it may be started there.
 
-        The new session gets an instance_id of its own, so that the registry distinguishes it from the parent's session.
+        In the child, the session gets a new instance_id, so that the registry distinguishes it from the session in the
+        parent process.
         """
         self._registration.rename()
         self._queue.forget()
@@ -338,14 +340,14 @@ class AgentSession:
         self._queue.beat_at_once()
 
     def acknowledge(self, alert_id: str) -> None:
-        """Send the acknowledgement of an alert; it waits while no stream carries the service."""
+        """Send the acknowledgement of an alert. While no stream carries the service, the acknowledgement waits."""
         self._queue.acknowledge(alert_id)
 
     def alert_offered(self, alert_id: str, reception: str) -> bool:
-        """Record how the inbox answered when an alert was offered to it: `reception`, see
+        """Record how the inbox answered when an alert was offered to it. `reception` is this answer, a value of
         `tron_client.alerts.Reception`.
 
-        Returns whether the alert is acknowledged again, because its first acknowledgement was lost.
+        Returns True if the alert had already been acknowledged. The acknowledgement was lost, so it is sent again.
         """
         if reception != "acknowledged":
             return False
@@ -359,12 +361,13 @@ class AgentSession:
             self._queue.announce(self._register(), pause_beats=False)
 
     def hand_over(self) -> None:
-        """Prepare for another process to take over: to be superseded is a normal end from now on. Heartbeats continue
-        until then."""
+        """Let another process take over the service: when the agent is superseded, this counts as a normal end from now
+        on. Heartbeats continue until the agent is superseded."""
         self._handing_over = True
 
     def step_aside(self, incarnation: int) -> None:
-        """Become superseded by this incarnation, although the session never had a stream."""
+        """End as superseded by this incarnation, although the session never had a stream: the service was taken over
+        while this process waited for the service id."""
         self._step_down(incarnation)
 
     def goodbye(self, reason: str) -> bool:

@@ -5,8 +5,9 @@ drain, the wait before the next stream, and whether the stream is dead. Each age
 that concerns one agent neither ends the stream nor affects another agent. `now` is in seconds of one monotonic clock; a
 transport holds a lock.
 
-A registry that offers no shared streams carries one agent. The answer to the first registration shows which kind of
-registry it is: only a registry with shared streams returns the instance_id. Until then no other agent registers.
+If the registry offers no shared streams, the stream carries only one agent. The answer to the first registration shows
+whether the registry offers shared streams: only then the answer contains the instance_id. Until this answer arrives, no
+other agent registers.
 
     programs -> AgentSession, AgentSession, ... <-> SharedStream <-> transport
 """
@@ -118,7 +119,8 @@ class SharedStream:
             self._begin_first() if self.offered is not True else self._begin(session)
 
     def poke(self, session: AgentSession) -> None:
-        """Let an agent's session send its messages, because the program has called one of its methods."""
+        """Give this agent's session a turn to send its messages. Call this after each call of a method of the
+        session."""
         if session in self._begun:
             self._turns.ask(session)
 
@@ -144,9 +146,9 @@ class SharedStream:
         to.join(session, name)
 
     def abandon(self, session: AgentSession) -> bool:
-        """End an agent without a goodbye: TRON must treat it as if a stream of its own had broken.
+        """End an agent without a goodbye. TRON must treat the agent like one whose own stream has broken.
 
-        Returns whether the transport must break the stream, because it carries no other agent.
+        Returns True if the transport must break the stream, because the stream carries no other agent.
         """
         alone = len(self._members) <= 1 or self.offered is not True
         on_it = session in self._begun
@@ -193,8 +195,8 @@ class SharedStream:
         return self._dead
 
     def next_message(self, now: float) -> OutgoingShared | None:
-        """Return the next message to send; None if there is none until `deadline`. A call also means that the previous
-        message was sent."""
+        """Return the next message to send; None if there is nothing to send before `deadline`. The transport must call
+        this only after it has sent the previous message."""
         if not self._opened or self._closing or self._dead:
             return None
         if self._ahead:
@@ -232,8 +234,8 @@ class SharedStream:
         return registers[0][0] if len(registers) == 1 else Registers(tuple(each for each, _ in registers))
 
     def deadline(self, now: float) -> float | None:
-        """Return the time at which to call `next_message` again, on the clock of `now`; None if there is nothing to
-        send until something else happens."""
+        """Return when to call `next_message` again, as a time of the same clock as `now`. Return None if there is
+        nothing to send until another method is called."""
         if not self._opened or self._closing or self._dead:
             return None
         return now if self._ahead else self._turns.deadline(now)

@@ -42,7 +42,8 @@ def happened_to(service_id: str, event: Happened) -> None:
 
 
 def ended(service_id: str, address: Address, then: Reconnect | Stop, error: TronError | None) -> None:
-    """Log the end of a stream, unless the program abandoned it or `Stop.because` already gives the reason."""
+    """Log the end of a stream. Log nothing if the program abandoned the stream, or if `Stop.because` already gives the
+    reason."""
     if isinstance(then, happened.Stop):
         if then.left:
             _log.debug("stream_ended service_id=%s error=%r retry_in=%.3f", service_id, error, 0.0)

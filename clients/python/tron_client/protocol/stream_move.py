@@ -47,8 +47,8 @@ class MovingStream(Protocol):
         closed."""
 
     def start_beside(self, move: StreamMove) -> None:
-        """Open this stream while the former one is still open. When this stream ends, it must call `move.give_back`
-        first. The caller must hold the lock."""
+        """Open this stream while the former stream is still open. When this stream ends, call `move.give_back` before
+        the end is handled. The caller must hold the lock."""
 
     def pass_on(self, sessions: Iterable[AgentSession], to: MovingStream) -> None:
         """Transfer these agents, which the `SharedStream` has handed over, to the transport `to`. The caller must hold
@@ -70,7 +70,7 @@ class StreamMove:
 
     @property
     def running(self) -> bool:
-        """Whether its thread still runs, and so may still move agents."""
+        """Whether the thread that moves agents still runs, so that it may still move agents."""
         return self._thread.is_alive()
 
     def start(self) -> None:

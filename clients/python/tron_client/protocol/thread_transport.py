@@ -1,8 +1,8 @@
 """Runs a `SharedStream` over gRPC and threads: it moves bytes, holds a lock and a channel, and makes no decisions.
 
-One worker thread opens the stream and reads; a thread of grpc takes the messages that are due, so heartbeats are sent
-even while the programs are busy. Whenever a stream ends, the worker asks the `SharedStream` whether and when to open
-the next one.
+One worker thread opens the stream and reads. A thread of grpc takes the messages that are due, so heartbeats are sent
+even while the threads of the program are busy. Whenever a stream ends, the worker asks the `SharedStream` whether and
+when to open the next one.
 """
 
 from __future__ import annotations
@@ -329,8 +329,8 @@ class ThreadTransport:
         return self._channel.may_renew()
 
     def following(self) -> ThreadTransport:
-        """Create the next stream, on a new connection that is not open yet, and return it. All streams of the process
-        that move at that time share this connection."""
+        """Create the next stream, on a new connection that is not open yet, and return it. If several streams leave the
+        same connection, their next streams share the new connection."""
         self._channel.give_up()
         return ThreadTransport(self._connection, self._process)
 

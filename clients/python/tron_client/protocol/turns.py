@@ -15,8 +15,8 @@ Agent = TypeVar("Agent")
 
 
 class Turns(Generic[Agent]):
-    """The turns and deadlines of agents, which are compared by identity. The size is bounded by the number of
-    agents."""
+    """The turns and deadlines of the agents of a stream. Agents are compared by identity. The number of entries is
+    bounded by the number of agents."""
 
     def __init__(self) -> None:
         self._ready: dict[Agent, None] = {}  # a set that keeps the order
@@ -64,7 +64,8 @@ class Turns(Generic[Agent]):
         return agent
 
     def deadline(self, now: float) -> float | None:
-        """Return the time of the next turn, on the clock of `now`; None if there is none until an agent asks."""
+        """Return the time of the next turn, as a time of the same clock as `now`. Return None if no agent has a turn
+        until an agent asks for one."""
         if self._ready:
             return now
         while self._times and self._due.get(self._times[0][2]) != self._times[0][0]:
