@@ -13,7 +13,7 @@ from grid_hosting.sinks.config import SinksConfig
 
 
 class Config(ProgramConfig):
-    """The gRPC registry: records registrations, connections and heartbeats."""
+    """The registry: a gRPC server that records registrations, connections and heartbeats."""
 
     listen: Listen = "127.0.0.1:6122"
     """Listen address, HOST:PORT. Use port 0 for any free port; leave out HOST to listen on all interfaces."""

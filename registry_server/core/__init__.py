@@ -1,5 +1,5 @@
-"""The decisions of the registry: it receives commands and the time, and returns effects. No I/O, no clock, no random
-numbers.
+"""The decisions of the registry. This code receives commands and the time, and returns effects. No I/O, no clock, no
+random numbers.
 
 Read in this order.
 
@@ -20,13 +20,13 @@ Read in this order.
 - `published`                                     the services as readers see them.
 - `columns`, `heartbeats`                         the messages of agents: heartbeats, acknowledgements, goodbyes.
 - `judgements`, `verdicts`                        the current verdicts, and how new ones are applied or refused.
-- `registry_reads`, `registry`                    the state as one object, and the only access to it.
-- `publish_rate`, `rights`                        how many events a caller may publish; what else it may do.
+- `registry_reads`, `registry`                    the queries, and the object through which the state is used.
+- `publish_rate`, `rights`                        how many events a caller may publish; what else a caller may do.
 - `reading_rights`                                what a caller may read.
 - `measures`                                      the counts since the start, which the metrics read.
 - `outgoing`, `commits`, `releases`               the effects of commands until they are durable and released.
 - `upkeep`                                        ticks, and periodic work over all services.
 - `stream_messages`                               the messages of an agent's stream.
-- `agent_stream`, `observer_stream`               the two kinds of stream: the answers to each message.
+- `agent_stream`, `observer_stream`               the two kinds of stream, and the answers to their messages.
 - `queries`, `readers`, `partial_readers`         lists in pages, and readers with a cursor each.
 """

@@ -25,8 +25,8 @@ wait `keep` seconds."""
 
 
 class AbsentRecipients:
-    """Holds the times at which the alert copies for each unregistered recipient are checked. The number of these times
-    is bounded by the number of recipients with waiting alerts."""
+    """Holds, for each unregistered recipient, the next time at which its alert copies are checked. The number of these
+    times is bounded by the number of recipients with waiting alerts."""
 
     def __init__(self, keep: float = KEEP_ALERTS) -> None:
         self.keep = keep
@@ -39,7 +39,8 @@ class AbsentRecipients:
         self._look_at(recipient, now if recipient in self._removed else now + self.keep)
 
     def removed(self, recipient: str, now: float) -> None:
-        """Record that a Deregister call removed a recipient, so that alerts for it do not wait."""
+        """Record that a Deregister call removed a recipient, so that the alerts for it are discarded and do not wait
+        for its return."""
         self._removed[recipient] = None
         if len(self._removed) > MAX_REMOVED:
             del self._removed[next(iter(self._removed))]
@@ -61,8 +62,8 @@ class AbsentRecipients:
         return found
 
     def ended(self, recipient: str, copies: Iterable[Delivery], now: float) -> list[Delivery]:
-        """Return the copies to discard now, out of the copies for an unregistered recipient. The other copies are
-        checked again later."""
+        """Return which of these copies must be discarded now, and schedule a later check of the others. All of them are
+        copies for one unregistered recipient."""
         over: list[Delivery] = []
         for copy in copies:
             ends_at = now if recipient in self._removed else copy.since + self.keep

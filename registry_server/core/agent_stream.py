@@ -86,9 +86,12 @@ MAX_REASON = 1000
 class AgentStream:
     """One Heartbeat stream; `session_id` is its number in the registry.
 
-    It calls three functions: `owes` when an acknowledgement waits for `flush_ack`, `wake` when there is something to
-    write or `failure` was set, and `broken` with the records of abandoned services, which are handled as if streams of
-    their own had broken.
+    It calls three functions.
+
+    - `owes`    when an acknowledgement waits for `flush_ack`.
+    - `wake`    when there is something to write, or when `failure` was set.
+    - `broken`  with the record of each service whose program crashed while the stream continues. Such a service is
+                handled as if it had had a stream of its own that broke.
     """
 
     __slots__ = (
@@ -172,15 +175,15 @@ class AgentStream:
         """The attentive time since which the registry reads from this stream; infinite before that."""
 
     def close(self) -> None:
-        """Drop the callbacks, because the stream is over. Otherwise this object and the stream that owns it would keep
-        each other in memory, with all data of the call."""
+        """Drop the callbacks, because the stream is over. They refer to the owner of this object; otherwise, this
+        object and its owner would keep each other in memory, with all data of the call."""
         self._owes = self._wake = _call_nobody
 
     # --- up ---------------------------------------------------------------------------------------------------------
 
     def receive(self, message: AgentMessage, now: Instant, monotonic: float, *, draining: bool = False) -> None:
-        """Handle one message from the agent. A refused message ends the stream if only this agent uses it and it
-        carries no service yet; otherwise the error is sent as an answer.
+        """Handle one message from the agent. A refused message ends the stream if the stream belongs to this agent
+        alone and carries no service yet; otherwise the error is sent as an answer.
 
         `monotonic` is the time in seconds by the clock that decides when acknowledgements are due.
         """
@@ -216,8 +219,8 @@ class AgentStream:
             self._refuse(message, error)
 
     def each_of(self, message: Registers) -> Iterator[AgentMessage]:
-        """Yield the registrations of one message, each to be passed to `receive`; if there are too many, yield a single
-        Invalid instead."""
+        """Yield the registrations of one message; the caller passes each of them to `receive`. If there are too many,
+        yield a single Invalid instead."""
         self.spoke = True
         if message.count > MAX_REGISTERS:
             why = f"has {message.count} elements; at most {MAX_REGISTERS} are allowed"
@@ -291,9 +294,9 @@ class AgentStream:
             self._spoken_for.setdefault(speaker.principal.name, speaker.principal)
 
     def lost_rights(self) -> TronError | None:
-        """Return the error that ends the stream of a relay if a principal for which it put services on this stream has
-        lost rights; None otherwise. The rights to services on a stream are checked only once, so the relay must open a
-        new stream."""
+        """Return the error that ends the stream if this is the stream of a relay, and one of the principals for which
+        the relay put services on the stream has lost rights since; None otherwise. The rights to services on a stream
+        are checked only once, so the relay must open a new stream."""
         if self._rights is None:
             return None
         for name, before in self._spoken_for.items():
@@ -372,15 +375,15 @@ class AgentStream:
 
     def end(self, error: TronError) -> None:
         """End the stream with this error, unless it is already ending. From then on, the end of the stream is no
-        evidence about its services."""
+        evidence that its services failed."""
         if self.failure is None:
             self.ended_by_us(error)
             self.failure = error
             self._wake()
 
     def ended_by_us(self, error: TronError) -> None:
-        """Record that the registry, and not the agent, ends the stream, so that its end is no evidence about its
-        services."""
+        """Record that the registry, and not the agent, ends the stream. The end of the stream is then no evidence that
+        its services failed."""
         self._registry.end_session(self.session_id, error.reason)
 
     def drain(self, reconnect_after: float, now: Instant) -> None:
@@ -390,15 +393,16 @@ class AgentStream:
         self._wake()
 
     def renew(self, ends_after: float, reason: str, now: Instant) -> None:
-        """Ask the agent to open its next stream before this one ends in `ends_after` seconds; `reason` is the error
-        reason with which it will end. An older client, which does not know this request, leaves this stream first."""
+        """Ask the agent to open its next stream before this stream ends in `ends_after` seconds. `reason` is the error
+        reason with which this stream will end. An older client does not know this request: it leaves this stream before
+        it opens the next one."""
         self._registry.drain_session(self.session_id, min(ends_after, PATIENCE), now)
         self._drain = Drain(0.0, ends_after, reason)
         self._wake()
 
     def flush_ack(self, monotonic: float) -> bool:
-        """Acknowledge the heartbeats that wait for it, if the last acknowledgement was sent at least ACK_EVERY seconds
-        ago. Return whether no heartbeat waits any more."""
+        """Acknowledge the heartbeats that are not acknowledged yet, if the last acknowledgement was sent at least
+        ACK_EVERY seconds ago. Return whether all heartbeats are acknowledged now."""
         if self._unacked and monotonic - self._acked_at >= ACK_EVERY:
             self._acknowledge(monotonic)
         return not self._unacked
@@ -437,7 +441,7 @@ class AgentStream:
         return drain
 
     def written(self, output: Output) -> None:
-        """Remove a message that has been written from its queue."""
+        """Remove a message from its queue, because it has been written to the stream."""
         if type(output) is BeatAck:
             return  # nothing else is written as often, and it never waited in a queue
         if type(output) is Registrations:
@@ -449,8 +453,8 @@ class AgentStream:
                 waiting.popleft()
 
     def send_held(self) -> bool:
-        """Send the alerts that were held back on a shared stream because too many alerts waited there, if there is room
-        now. Return whether there were any."""
+        """Send the alerts that were held back because too many alerts were waiting on a shared stream. Do nothing and
+        return False if none were held back, or if there is still no room for them; otherwise return True."""
         if not self._held or len(self._alerts) > HIGH_WATER // 2:
             return False
         held, self._held = self._held, {}

@@ -61,7 +61,7 @@ class AlertDelivery:
         """Append an event to the log. Return it as stored, and whether it was sent to its recipient at once. An event
         with a recipient is kept until it is acknowledged.
 
-        `escalated`: this copy does not escalate.
+        `escalated`: mark the copy for the recipient, so that it never escalates.
         """
         recipient = self._directory.resolve(event.recipient) if event.recipient else None
         if recipient is not None:
@@ -124,8 +124,8 @@ class AlertDelivery:
         return True
 
     def withdraw(self, copies: Iterable[Delivery], now: Instant, *, absent: bool = False) -> None:
-        """Withdraw these copies, because newer facts have made them obsolete, or (`absent`) because their recipient is
-        not registered."""
+        """Withdraw these copies, because newer facts have made them obsolete. With `absent`, the reason is that their
+        recipient is not registered, or must not receive them."""
         freed: dict[str, None] = {}
         for copy in copies:
             alert_id, recipient = copy.event.alert_id, copy.event.recipient
@@ -207,8 +207,7 @@ class AlertDelivery:
                 self.absent.removed(id_or_name, now.attentive)
 
     def name_released(self, name: str) -> None:
-        """Send the alerts that are addressed to this name to the service that has it, if exactly one service has it
-        now."""
+        """If exactly one service has this name now, send that service the alerts that are addressed to the name."""
         named = self._directory.named(name)
         if len(named) == 1:
             self.mailboxes.connection_lost(name)
@@ -222,8 +221,8 @@ class AlertDelivery:
             self.withdraw((copy,), now, absent=True)
 
     def refuse(self, record: Record, refuses: Callable[[str], bool], now: Instant) -> None:
-        """Withdraw the alert copies for a service that are about services that it refuses as its children. `refuses`
-        returns whether it refuses the service with an id."""
+        """Withdraw the alert copies that wait for a service and are about children that this service refuses. `refuses`
+        returns, for the id of a child, whether the service refuses that child."""
         for id_or_name in self._directory.names_of(record):
             for copy in self.mailboxes.waiting_for(id_or_name):
                 if copy.event.service_id and refuses(copy.event.service_id):

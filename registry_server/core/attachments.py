@@ -58,9 +58,9 @@ class Attachments:
                 self.sessions.drop(session_id, service_id)
 
     def detach_next(self) -> Record | None:
-        """Detach the next waiting service, as of the time at which its stream ended. Return its record if the agent's
-        side ended the stream; None if the registry ended it, or if another stream carries the service by now. Raises
-        StopIteration if no service waits."""
+        """Detach the next waiting service; it counts as detached since the end of its stream. Return the record of the
+        service if the agent's side ended the stream; None if the registry ended it, or if another stream carries the
+        service by now. Raises StopIteration if no service waits."""
         session_id, service_id = self.ended.take()
         record = self._records.get(service_id)
         if record is None or record.session != session_id:
@@ -72,8 +72,9 @@ class Attachments:
         return None if reason else record
 
     def abandon(self, session_id: int, service_id: str, incarnation: int, now: Instant) -> Record | None:
-        """Detach a service as if its stream had broken, because its program crashed while the stream continues with
-        other services. Return its record; None if the stream does not carry this incarnation of the service."""
+        """Detach a service because its program crashed, although the stream continues with other services. This counts
+        as if the stream of the service had broken. Return the record of the service; None if the stream does not carry
+        this incarnation of it."""
         session, record = self.sessions[session_id], self._records.get(service_id)
         if record is None or record.session != session_id or session.services.get(service_id) != incarnation:
             return None
@@ -82,8 +83,8 @@ class Attachments:
         return record
 
     def attach(self, record: Record, session_id: int, now: Instant, *, supersede: bool = False) -> None:
-        """Record that the stream carries the service from now on. `supersede`: notify the client of the stream that
-        carried it before that it must stop."""
+        """Record that the stream carries the service from now on. `supersede`: if another stream carried the service
+        before, tell the client of that stream to stop."""
         old = record.session
         if old is not None and old != session_id:
             if supersede:
@@ -101,15 +102,16 @@ class Attachments:
         session.superseded.pop(record.spec.service_id, None)
 
     def supersede(self, record: Record, session_id: int, incarnation: int) -> None:
-        """Notify the client of a stream that another stream carries the service now, as this incarnation, so that the
-        client stops."""
+        """Tell the client of the service's former stream `session_id` to stop, because another stream carries the
+        service now, under this incarnation."""
         session = self.sessions.drop(session_id, record.spec.service_id)
         session.superseded[record.spec.service_id] = incarnation
         self._delivery.connection_lost(record)
         self._outgoing.send(session_id, SupersededBy(record.spec.service_id, incarnation))
 
     def end_silent(self, now: Instant) -> None:
-        """End the streams whose services are all silent, and streams that carry no service and are silent."""
+        """End the streams that are silent, with or without services; `Sessions.silent` defines which streams are
+        silent."""
         for session_id in self.sessions.silent(now.attentive, self._records.get):
             if self.sessions.end(session_id, SilentStream.reason):
                 self.reclaimed += 1

@@ -27,8 +27,9 @@ RECOVERED_AFTER = 15.0
 
 
 class AttentiveClock:
-    """Counts attentive seconds from readings of the monotonic clock. Each tick adds at most the time of two ticks, or
-    up to `stall` seconds if ticks have been late for a long time."""
+    """Counts attentive seconds from readings of the monotonic clock. Each tick adds the time since the previous tick,
+    but at most the length of two ticks. If a sequence of late ticks has lost WITHHELD seconds in this way, each tick
+    adds up to `stall` seconds instead."""
 
     def __init__(self, now: float, tick: float = TICK, stall: float = STALL) -> None:
         self._cap = 2 * tick
@@ -59,7 +60,7 @@ class AttentiveClock:
 
     def read(self, now: float) -> float:
         """Return the attentive time at `now` (monotonic seconds), without advancing the clock. The result never
-        decreases, and never exceeds the time of the next tick."""
+        decreases, and is never later than the attentive time that the next tick will set."""
         return self._time + min(max(0.0, now - self._last), self._most)
 
     @property

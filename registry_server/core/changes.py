@@ -49,8 +49,8 @@ class ChangeLog:
         return self._append(service_id, service).revision
 
     def remove(self, service_id: str) -> int:
-        """Record a removal; return its revision. Beyond the bound, the oldest removal is forgotten (see
-        `compacted`)."""
+        """Record the removal of a service; return the revision of this change. Only a limited number of removals is
+        kept; the oldest is forgotten to make room (see `compacted`)."""
         self._forget_oldest_removal()
         change = self._append(service_id, None)
         self._removed.append(change)
@@ -60,8 +60,8 @@ class ChangeLog:
         """Return every change after `revision`, in order, if all of them are kept; otherwise the newest change of each
         service that has changed.
 
-        Raises RevisionCompacted if a removal after `revision` has been forgotten, or if `revision` is higher than the
-        newest revision, because it then belongs to another epoch of this registry.
+        Raises RevisionCompacted if a removal after `revision` has been forgotten. Also raises it if `revision` is
+        higher than the newest revision, because such a number belongs to another epoch of this registry.
         """
         if revision > self.revision:
             raise RevisionCompacted(f"revision {revision} does not exist; the newest is {self.revision}")

@@ -1,8 +1,8 @@
 """Measures by how much the wall clock was set since the start. Pure: the readings of both clocks are arguments.
 
-Deadlines use the attentive clock, so setting the wall clock moves none of them. Only times that agents state by the
-registry's wall clock need this: an agent reads that clock once, in the answer to its registration, and does not notice
-when it is set later.
+Deadlines use the attentive clock, so setting the wall clock moves none of them. Only the times that agents send, such
+as the end of a busy period, need this measurement: an agent reads the registry's wall clock once, in the answer to its
+registration, and does not notice when that clock is set later.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class ClockSteps:
 
 
 def seconds_until(moment: float, wall: float, set_since: float) -> float:
-    """Return the seconds until a time that an agent stated, in seconds since the epoch; 0.0 if it has passed.
+    """Return the seconds until `moment`, a time that an agent sent, in seconds since the epoch; 0.0 if it has passed.
 
-    `set_since` is the number of seconds by which the registry's wall clock was set since the agent read it. The agent
-    may have computed the time from that reading, or from an accurate clock of its own. So there are two results, and
-    the smaller one that is not negative counts: a service must not be exempt for an hour because a clock was wrong by
-    an hour.
+    `wall` is the registry's wall clock now; `set_since` is the number of seconds by which that clock was set since the
+    agent read it. The agent may have computed `moment` from that reading, or from an accurate clock of its own. So
+    there are two possible results, and the smaller one that is not negative is returned: a clock that was wrong by an
+    hour must not exempt a service from its deadlines for an hour.
     """
     by_this_clock = moment - wall
     left = [each for each in (by_this_clock, by_this_clock + set_since) if each >= 0.0]

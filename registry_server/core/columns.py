@@ -55,11 +55,11 @@ class Columns:
 
 
 class Changes:
-    """The figures in columns that differ from what the same services reported last.
+    """Finds the figures in the columns of one message that differ from what the same services reported last.
 
-    `records` contains the service of each heartbeat, or None for a heartbeat that is ignored. `wrong` lists the columns
-    whose length is not that of `incarnations`; these columns are ignored. `replaces_figures` has the same meaning as in
-    `Beats`.
+    `records` contains one element for each heartbeat: the record of its service, or None for a heartbeat that is
+    ignored. `wrong` lists the errors of the columns whose length is not that of `incarnations`; these columns are
+    ignored. `replaces_figures` has the same meaning as in `Beats`.
     """
 
     def __init__(self, columns: Columns, records: Sequence[Record | None], *, replaces_figures: bool) -> None:
@@ -90,8 +90,8 @@ class Changes:
                 self._figures.setdefault(position, {})[figure] = number
 
     def reports(self) -> Iterator[tuple[Record, Report, list[FieldError]]]:
-        """Yield the record, the new report and the errors in it, for each service with a changed figure. A report with
-        errors must not be stored."""
+        """For each service with a changed figure, yield its record, its new report, and the errors in that report. A
+        report with errors must not be stored."""
         for position, figures in self._figures.items():
             record = self._records[position]
             assert record is not None

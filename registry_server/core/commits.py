@@ -109,9 +109,9 @@ class Commits:
         return self._position
 
     def commits_inline(self, now: float) -> bool:
-        """Return whether urgent lines should be committed on the event loop, which saves two thread switches (about
-        half a millisecond when cores sleep). False while another commit is in progress, shortly after the last such
-        commit, or while many lines wait."""
+        """Return whether urgent lines should be committed on the event loop, and not on the writer thread. This saves
+        two thread switches (about half a millisecond when cores sleep). False while another commit is in progress,
+        shortly after the last commit on the event loop, or while many lines wait."""
         alone = (
             len(self._waiting) == 1 and not self._taken and not self._durable and now - self._inline_at >= INLINE_APART
         )
@@ -148,9 +148,9 @@ class Commits:
         return self._durable[0].position if self._durable else None
 
     def release(self, now: float) -> PendingCommit | None:
-        """Return the next durable commit, or None if there is none. The caller must at once send its messages to agents
-        and answer its callers. Readers may see it now, or READERS_AFTER seconds later if it contains an alert (see
-        `advance`)."""
+        """Return the next durable commit, or None if there is none. The caller must at once send the messages of the
+        commit to agents, and answer the calls that wait for it. Readers may see the commit at once, or READERS_AFTER
+        seconds later if it contains an alert (see `advance`)."""
         if not self._durable:
             return None
         commit = self._durable.popleft()
@@ -162,8 +162,8 @@ class Commits:
         return commit
 
     def due(self) -> float | None:
-        """Return the time of the next call of `advance`, on the clock of its `now`; None if readers may see all
-        released changes."""
+        """Return the time at which `advance` must be called next, by the same clock as the argument `now` of `advance`;
+        None if readers may see all released changes."""
         return self._for_readers[0][0] if self._for_readers else None
 
     def advance(self, now: float) -> None:

@@ -1,9 +1,11 @@
-"""Decides how long the heartbeats of a service need not be sent to an observer, as long as they arrive in time. Pure.
+"""Decides when the registry reports a silent service to an observer. Until then, it need not send the observer the
+heartbeats of the service. Pure.
 
-The observer computes the time at which it would act if no more heartbeats arrived, and by how much each heartbeat moves
-that time. These numbers belong to the observer; they are no rule of the registry. The registry reports a service once
-that time has passed without a heartbeat; until then it sends the observer no heartbeats of the service. So the work of
-an observer grows with the number of services that miss a heartbeat, and not with the number of all services.
+The observer computes the time at which it would act if no more heartbeats arrived, and by how much each heartbeat
+postpones that time. The observer chooses these numbers; the registry has no rule for them. The registry reports a
+service once that time has passed without a heartbeat; until then it sends the observer no heartbeats of the service. So
+the work of an observer grows with the number of services that miss a heartbeat, and not with the number of all
+services.
 """
 
 from __future__ import annotations
@@ -37,10 +39,11 @@ class _Pending:
 
 
 class Deadlines:
-    """The deadlines of one observer: at most one for each registered incarnation.
+    """The report deadlines that one observer has set: at most one for each registered incarnation.
 
-    Deadlines are kept in buckets of equal width. A heartbeat does not move a deadline. Only when the deadline is due is
-    it checked whether heartbeats have postponed it; if so, it moves to its new time. So a heartbeat costs nothing here.
+    Deadlines are kept in buckets of equal width. A heartbeat does not move a deadline. When a deadline is due,
+    `reached` checks whether heartbeats have postponed it, and then moves it to its new time. So a heartbeat costs
+    nothing here.
     """
 
     def __init__(self) -> None:
@@ -60,7 +63,8 @@ class Deadlines:
         return incarnation in self.pending
 
     def put(self, record: Record, deadline: ReportDeadline) -> None:
-        """Set the time at which this service is reported. This replaces an earlier deadline of the same incarnation."""
+        """Set the report deadline of a service: the time at which the service is reported to the observer. This
+        replaces an earlier deadline of the same incarnation."""
         bucket = _bucket_of(deadline.due)
         before = self.pending.get(record.incarnation)
         pending = _Pending(record, deadline.due, deadline.silence, deadline.inactivity, bucket)

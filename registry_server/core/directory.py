@@ -77,7 +77,7 @@ class Directory:
         return id_or_name if record is None else record.spec.service_id
 
     def names_of(self, record: Record) -> list[str]:
-        """Return the recipients for whom the alerts of a service may be kept: its id, and its name while no other
+        """Return the recipients under which alerts for a service may be kept: its id, and its name while no other
         service has that name."""
         service_id, name = record.spec.service_id, record.spec.name
         return [service_id, name] if name != service_id and self.resolve(name) is record else [service_id]

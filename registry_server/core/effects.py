@@ -14,8 +14,8 @@ from registry_server.core.service import Intent, OwnedId, Service, StoredService
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """Notifies an agent that its service is registered and that this stream carries it. `instance_id` is the one in the
-    registration."""
+    """Notifies an agent that its service is registered and that this stream carries it. `instance_id` is the
+    instance_id that the agent sent with the registration."""
 
     service: Service
     instance_id: str = ""
@@ -87,8 +87,8 @@ Message = Registered | Alert | UnknownService | SupersededBy | DeclaredDown | Re
 
 @dataclass(frozen=True, slots=True)
 class EndStream:
-    """Ends a stream on which no message arrives any more. `services` is the number of services that it carries; `count`
-    is the number of streams that were ended for this reason since the start, including this one."""
+    """Ends a silent stream, because no message arrives on it any more. `services` is the number of services that the
+    stream carries; `count` is the number of silent streams that were ended since the start, including this one."""
 
     services: int
     count: int
@@ -118,7 +118,7 @@ class PutIntent:
 
 @dataclass(frozen=True, slots=True)
 class DropIntent:
-    """Delete an operator's decision that no longer applies."""
+    """Delete an operator's decision about the role of a service, because the decision no longer applies."""
 
     service_id: str
 
@@ -153,7 +153,8 @@ class DropMaintenance:
 
 @dataclass(frozen=True, slots=True)
 class AppendEvent:
-    """Store an event; an event with a recipient is also kept for delivery. `escalated`: this copy does not escalate."""
+    """Store an event; an event with a recipient is also kept for delivery. `escalated`: the copy for the recipient is
+    marked, so that it never escalates."""
 
     event: Event
     escalated: bool = False
@@ -161,8 +162,8 @@ class AppendEvent:
 
 @dataclass(frozen=True, slots=True)
 class StopEscalation:
-    """Store that a copy does not escalate any further, because it has escalated to another recipient, or because the
-    alert of another service lists the same failure."""
+    """Store that a copy does not escalate any further, because it has escalated to another recipient, or because an
+    alert about another service lists the failure that this copy reports."""
 
     alert_id: str
     recipient: str
@@ -179,8 +180,8 @@ class Acknowledge:
 
 @dataclass(frozen=True, slots=True)
 class WithdrawCopy:
-    """Store that a copy of an alert is withdrawn, because a newer fact made it obsolete, or (`absent`) because its
-    recipient is not registered."""
+    """Store that a copy of an alert is withdrawn, because a newer fact made it obsolete. With `absent`, the reason is
+    that its recipient is not registered, or must not receive it."""
 
     alert_id: str
     recipient: str

@@ -9,8 +9,9 @@ from registry_server.core.record import Record
 
 
 def facts_of(record: Record, maintenance: Maintenance | None, parent: str | None = None) -> Facts:
-    """Return the current facts about a service. `maintenance` is its maintenance; None if it is not under maintenance.
-    `parent` is the service that receives alerts about it; None means the parent that it declares."""
+    """Return the current facts about a service. `maintenance` is the maintenance of the service; None if the service is
+    not under maintenance. `parent` is the recipient of alerts about the service; None means the parent that the service
+    declares."""
     spec, judgement = record.spec, record.judgement
     return Facts(
         service_id=spec.service_id,

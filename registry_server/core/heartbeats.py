@@ -51,7 +51,8 @@ class BeatRights(Protocol):
     """The incarnations for which the caller may send heartbeats, as far as that has been decided."""
 
     def admits(self, record: Record) -> bool:
-        """Return whether the caller may send heartbeats of a service whose incarnation is not in `admitted`."""
+        """Return whether the caller may send heartbeats of a service. This is called only if the service's incarnation
+        is not in `admitted`."""
         ...
 
     def refusal(self, service_id: str) -> TronError | None:
@@ -84,7 +85,8 @@ class Heartbeats:
         self._outgoing = outgoing
 
     def wait_for_answers(self, services: Iterable[Service]) -> None:
-        """Record that these registrations have no answer yet, because they wait for the disk. `answered` ends this."""
+        """Record that these registrations have no answer yet, because they wait for the disk. A call of `answered` for
+        the service records that its answer was sent."""
         for service in services:
             record = self._records.get(service.spec.service_id)
             if record is not None and record.incarnation == service.incarnation:
@@ -213,8 +215,8 @@ class Heartbeats:
         replaces_figures: bool = False,
         rights: BeatRights | None = None,
     ) -> list[Rejected]:
-        """Record the heartbeats of one message that arrive in columns, each as `beat` does for a heartbeat with an
-        incarnation. Return a Rejected for each error in them."""
+        """Record the heartbeats of one message that arrive in columns. Each heartbeat is handled like a call of `beat`
+        with an incarnation. Return a Rejected for each error in the columns."""
         incarnations = columns.incarnations
         session = self._attachments.sessions[session_id]
         session.heard_at = now.attentive
@@ -268,8 +270,9 @@ class Heartbeats:
         return [] if record is None else [record]
 
     def goodbye(self, session_id: int, service_id: str, reason: str, now: Instant, incarnation: int = 0) -> None:
-        """Remove a service that leaves on purpose, if this stream carries its current incarnation. If the goodbye
-        contains the incarnation, it is answered once the removal is durable."""
+        """Remove a service that leaves on purpose, if this stream carries the current incarnation of the service. If
+        the goodbye contains that incarnation, the agent is sent an answer once the removal is durable; otherwise it is
+        sent none."""
         session = self._attachments.sessions[session_id]
         session.heard_at = now.attentive
         held = session.services.get(service_id)

@@ -60,17 +60,18 @@ class Judgements:
         return self._registrations.is_alive(service_id)
 
     def show_again(self, record: Record) -> None:
-        """Send observers the verdict about a service again, because they assume a different one."""
+        """Send observers the verdict about a service again, because an observer may assume a different verdict."""
         self._facts.changed_beside_judgement(record)
 
     def decided_beforehand(self, record: Record) -> None:
-        """Record that a preauthorized suspicion has already handled the newest facts about a service, so that the
-        observer need not decide on them."""
+        """Record that the newest change of a service needs no decision by the observer, because the registry has
+        already applied the observer's preauthorized suspicion to the service."""
         self._facts.decided(record)
 
     def notified(self, service_id: str, alert_id: str, recipient: str) -> bool:
-        """Record that one more recipient is notified of the death of a service, which may have been deregistered since.
-        Return False if `alert_id` is not the alert of its current death, or if the recipient was notified before."""
+        """Record that one more recipient is notified of the current death of a service. The service may have been
+        deregistered meanwhile. Return False if `alert_id` is not the alert of the current death, or if the recipient
+        was notified before."""
         judgement = self._of(service_id)
         if judgement is None or judgement.down_event is None or judgement.down_event.alert_id != alert_id:
             return False
@@ -82,9 +83,9 @@ class Judgements:
         return True
 
     def return_after(self, service_id: str, recipient: str) -> Event | None:
-        """Record that a recipient is notified of a death after the service has returned. Return the alert of the
-        return, which must be sent next; None if the service is down again or removed, because the recipient is then
-        notified of its next return."""
+        """Handle a recipient that is notified of a death late, when the service may have returned already. Return the
+        alert of the return, which must be sent to the recipient next. Return None if the service is down again or
+        removed: the recipient is then notified of the next return of the service."""
         judgement = self._of(service_id)
         if judgement is None:
             return None
@@ -95,7 +96,8 @@ class Judgements:
         return None
 
     def listed(self, service_ids: Iterable[str], alert_id: str) -> None:
-        """Record that this alert about another service lists the failures of these services."""
+        """Record in the verdicts about these services that this alert lists their failures. The alert is about another
+        service, which failed together with them."""
         for service_id in service_ids:
             record = self._directory.records.get(service_id)
             if record is not None:

@@ -23,8 +23,8 @@ LOOKED_AT = 20 * PART
 
 
 class LivenessFacts:
-    """Numbers the facts about each service, and sends them to observers. `revision` is the newest revision at the
-    start."""
+    """Numbers the facts about each service, and sends them to observers. `revision` is the newest revision when the
+    registry starts."""
 
     def __init__(
         self, records: Mapping[str, Record], observers: Observers, outgoing: Outgoing, revision: int = 0
@@ -58,13 +58,14 @@ class LivenessFacts:
         self._observers.activity_moved(record)
 
     def decided(self, record: Record) -> None:
-        """Record that a preauthorized suspicion of the observer has already handled the newest change of a service."""
+        """Record that the newest change of a service needs no decision by the observer, because the registry has
+        already applied the observer's preauthorized suspicion to the service."""
         self._observers.decided(record.spec.service_id)
 
     def defer(self, observer: str, deadlines: Iterable[ReportDeadline], by_incarnation: Mapping[int, Record]) -> None:
         """Stop sending the observer the heartbeats of these incarnations, and report each incarnation at its deadline.
-        Incarnations that are not registered or not ALIVE are left out, because each of their heartbeats may end a
-        suspicion."""
+        Incarnations that are not registered are left out. So are those that are not ALIVE, because each of their
+        heartbeats may end a suspicion."""
         found = [(by_incarnation.get(each.incarnation), each) for each in deadlines]
         alive = [(record, each) for record, each in found if record and record.judgement.liveness is Liveness.ALIVE]
         self._observers.defer(observer, alive)
@@ -104,8 +105,8 @@ class LivenessFacts:
 
     def undefer(self, record: Record) -> None:
         """Drop the report deadline of a service's incarnation, because a newer incarnation replaces it, or because its
-        stream ended. Facts about the end of the stream follow once the service is detached; until then, verdicts based
-        on older facts are refused."""
+        stream ended. The facts about the end of the stream follow once the service is detached; until then, a verdict
+        that is not based on the newest heartbeat is refused."""
         self._observers.undefer(record.incarnation)
 
     def removed(self, record: Record) -> None:
@@ -118,10 +119,10 @@ class LivenessFacts:
         record.stored_heartbeat_at = record.last_heartbeat_at
 
     def save_heartbeats(self, limit: int = PART) -> bool:
-        """Store the time of the last heartbeat for up to `limit` services for which it is not on disk yet. Return
-        whether further calls are needed to complete the round over all services.
+        """Store the times of the last heartbeats of up to `limit` services, if these times are not on disk yet. Return
+        whether this round over all services needs further calls.
 
-        A round visits every record, which costs less than recording at each heartbeat that its time must be stored.
+        A round visits every record. This costs less than recording, at each heartbeat, that its time must be stored.
         """
         if not self._to_save:
             self._to_save = list(self._records.values())

@@ -17,20 +17,20 @@ def is_lost(judgement: Judgement | None) -> bool:
 
 
 class LossAlerts:
-    """The ids of lost services, by the alert_id of the alert about their death or removal. There are at most two
-    entries for each lost service."""
+    """Finds the lost service whose loss an alert reported. The alerts about its death and its removal count, so there
+    are at most two entries for each lost service."""
 
     def __init__(self) -> None:
         self._services: dict[str, str] = {}
 
     def put(self, service_id: str, judgement: Judgement | None) -> None:
-        """Record the alerts about a service with this verdict, if it is lost."""
+        """If a service with this verdict is lost, record the alerts that reported the loss."""
         for alert_id in _alert_ids(judgement):
             self._services[alert_id] = service_id
 
     def remove(self, judgement: Judgement | None) -> None:
-        """Remove the alerts about a service that had this verdict, because the service is back or its tombstone is no
-        longer kept."""
+        """Forget the alerts that reported the loss of a service with this verdict, because the service is back or its
+        tombstone is no longer kept. The alerts themselves do not change."""
         for alert_id in _alert_ids(judgement):
             self._services.pop(alert_id, None)
 

@@ -35,7 +35,7 @@ class HeldNotices:
             self._notify(service_id, changed)
 
     def release_due(self, now: Instant, changed: Callable[[Record], None]) -> None:
-        """End the maintenance of each service for which its time is over."""
+        """End each maintenance whose end (`until`) has passed."""
         for each in list(self.by_id.values()):
             if each.until is not None and each.until <= now.wall:
                 self.release(each.service_id, changed)

@@ -92,13 +92,13 @@ class ObservationFeed:
             self._undecided.add(service_id)
 
     def decided(self, service_id: str) -> None:
-        """Record that a preauthorized suspicion of the observer has already handled the newest change of this
-        service."""
+        """Record that the newest change of this service needs no decision by the observer, because the registry has
+        already applied the observer's preauthorized suspicion to it."""
         self._undecided.discard(service_id)
 
     @property
     def is_decided(self) -> bool:
-        """Whether urgent changes wait, and preauthorized suspicions have already handled all of them."""
+        """Whether urgent changes wait to be sent, and none of them needs a decision by the observer; see `decided`."""
         return self.urgent and not self._undecided
 
     @property
@@ -107,8 +107,8 @@ class ObservationFeed:
         return len(self._copies) > self.MAX_COPIES or len(self._removed) > self.MAX_REMOVED
 
     def copy(self, alert_id: str, recipient: str) -> None:
-        """Record that an alert copy was added, escalated, acknowledged or dropped, so that the observer is sent its new
-        state."""
+        """Record that an alert copy was added, escalated, acknowledged or dropped, so that the observer is sent the new
+        state of the copy."""
         if not self.overflowed:
             self._copies[alert_id, recipient] = None
 
@@ -141,14 +141,14 @@ class ObservationFeed:
             self.changed(record.spec.service_id, parent=record.spec.parent, urgent=False)
 
     def defer(self, record: Record, deadline: ReportDeadline) -> None:
-        """Send no heartbeats of this service to the observer before the deadline, not even one that waits now. The
-        report at the deadline contains the last heartbeat."""
+        """Send the observer no heartbeats of this service before the deadline, and discard a heartbeat that waits to be
+        sent. The report at the deadline contains the last heartbeat."""
         self._deadlines.put(record, deadline)
         self._beats.pop(record.spec.service_id, None)
 
     def undefer(self, incarnation: int) -> None:
-        """Drop the report deadline of this incarnation, because the observer is sent new facts about it, or because it
-        ended. The observer is sent its heartbeats again."""
+        """Drop the report deadline of this incarnation, because the observer is sent new facts about the incarnation,
+        or because the incarnation ended. From now on, the observer is sent all its heartbeats again."""
         self._deadlines.end(incarnation)
 
     def report(self, now: float) -> None:

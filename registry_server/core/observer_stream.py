@@ -59,16 +59,16 @@ class ObserverStream:
 
     @property
     def delay(self) -> float:
-        """Seconds by which the next frame should be delayed: a few milliseconds if preauthorized suspicions have
-        already handled all urgent changes, else 0. TRON uses the processor when it reads a frame, and the recipients of
-        the alerts should run first."""
+        """Seconds by which the next frame should be delayed: a few milliseconds if urgent changes wait and none of them
+        needs a decision by the observer, else 0. The delay keeps the processor free for the recipients of alerts,
+        because TRON uses it when it reads a frame."""
         return READERS_AFTER if self._feed.is_decided else 0.0
 
     def frame(self, now: Instant, hearing_since: Callable[[], float], *, draining: bool = False) -> Iterator[Frame]:
         """Yield the new facts as messages, which are built one by one, so that other work can run between two of them.
-        Changes in the meantime are sent in the next frame, and so are those beyond `MOST_IN_FRAME`. The time of the
-        facts advances when the whole frame has been sent. A verdict on a service whose newest facts have not been sent
-        yet is refused as stale.
+        Changes in the meantime are sent in the next frame, and so are those beyond `MOST_IN_FRAME`. Only the last
+        message of a frame contains the new time up to which the observer has the facts. A verdict on a service whose
+        newest facts have not been sent yet is refused as stale.
 
         `hearing_since` returns the attentive time at which the registry's last stall ended.
 

@@ -44,10 +44,10 @@ is late, not lost."""
 class Pacing:
     """Decides when one observer may be sent its next frame, so that frames do not queue on their way.
 
-    An urgent frame is sent only once all earlier frames have been evaluated. An observer confirms a frame with facts at
-    once, and no further frame is sent before this confirmation. So if thousands of services register or fail at once,
-    frames follow each other as fast as they are evaluated, each contains more facts, and none is outdated when it is
-    read. An observer that has never sent a verdict gets one frame at each tick.
+    An urgent frame is sent only once all earlier frames have been evaluated. If a frame contains facts, the observer
+    confirms it at once, and no further frame is sent before this confirmation. So if thousands of services register or
+    fail at once, frames follow each other as fast as they are evaluated, each contains more facts, and none is outdated
+    when it is read. An observer that has never sent a verdict gets one frame at each tick.
     """
 
     def __init__(self) -> None:
@@ -87,7 +87,8 @@ class Pacing:
 
 
 class Observers:
-    """All connected observers. Only the observer whose verdicts were the last to arrive counts as TRON."""
+    """All connected observers. If several observers send verdicts, only the one that sent the latest verdicts counts as
+    TRON."""
 
     def __init__(self) -> None:
         self._feeds: dict[int, tuple[str, ObservationFeed]] = {}
@@ -102,7 +103,7 @@ class Observers:
 
     @property
     def judged_until(self) -> float:
-        """The attentive time up to which TRON has evaluated all facts; 0.0 before its first call."""
+        """The attentive time up to which TRON has evaluated all facts; 0.0 before TRON's first call with verdicts."""
         return self._judged_until
 
     def open(
@@ -127,8 +128,8 @@ class Observers:
         return observer
 
     def is_due(self, feed_id: int, *, tick: bool) -> bool:
-        """Return whether to send the observer a frame now, at a tick (`tick`) or because an urgent fact waits. Its
-        pacing must allow it."""
+        """Return whether to send the observer a frame now: at a tick (`tick`), or because an urgent fact waits. The
+        result is False if the `Pacing` of the observer does not allow a frame now."""
         feed = self._feeds.get(feed_id)
         if feed is None:
             return False
@@ -159,8 +160,8 @@ class Observers:
         return now.attentive - self._judged_until < BEHIND
 
     def are_lost(self, now: Instant) -> bool:
-        """Return whether no observer is watching: the observer that counts as TRON has disconnected, no longer sends
-        anything, or is too far behind."""
+        """Return whether no observer is watching: none has sent verdicts yet, or the observer that counts as TRON has
+        disconnected, no longer sends anything, or is too far behind."""
         if self._gone_at is not None and now.attentive - self._gone_at >= GONE_AFTER:
             return True
         silent = self._last_word is None or now.attentive - self._last_word >= STALE_AFTER
@@ -189,8 +190,8 @@ class Observers:
             feed.activity_moved(record)
 
     def decided(self, service_id: str) -> None:
-        """Record that a preauthorized suspicion of the observer has already handled the newest change of this
-        service."""
+        """Record that the newest change of this service needs no decision by the observer, because the registry has
+        already applied the observer's preauthorized suspicion to it."""
         for _, feed in self._feeds.values():
             feed.decided(service_id)
 
@@ -205,7 +206,8 @@ class Observers:
             feed.removed(service_id)
 
     def defer(self, observer: str, deferred: Iterable[tuple[Record, ReportDeadline]]) -> None:
-        """Report these services to an observer at its deadlines, and send it none of their heartbeats before that."""
+        """Set the report deadlines of an observer for these services. The observer is sent no heartbeats of a service
+        before the deadline."""
         feeds = [feed for other, feed in self._feeds.values() if other == observer]
         for record, deadline in deferred:
             for feed in feeds:

@@ -36,8 +36,8 @@ class Outgoing:
         self.writes.append(line)
 
     def take(self, revision: int) -> Effects:
-        """Remove and return all effects. `revision` is the newest revision; further revisions are reserved before the
-        reserved ones run out."""
+        """Remove and return all effects. `revision` is the newest revision. If few reserved revisions are left, the
+        effects also reserve further ones."""
         if revision > self._ceiling - REVISION_BLOCK // 2:
             self._ceiling = revision + REVISION_BLOCK
             self.writes.append(ReserveRevisions(self._ceiling))
@@ -49,10 +49,10 @@ class Outgoing:
 
 
 def without_repeats(lines: list[Write]) -> list[Write]:
-    """Return the lines, except each line that a later line about the same service replaces in the same transaction.
+    """Return the lines of one transaction, without each line that a later line about the same service replaces.
 
-    Each alert about a parent rewrites the records of the services that it lists. If a chain of 1,000 parents dies at
-    once, that would be half a million lines.
+    Each alert about a parent rewrites the records of all services that the alert lists. If a chain of 1,000 parents
+    dies at once, that would be half a million lines.
     """
     kept: list[Write] = []
     later: dict[str, int] = {}  # the next line about a service that is kept, by its place

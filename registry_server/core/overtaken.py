@@ -9,10 +9,11 @@
 | heartbeat_restored                   | the recipient is notified of a later return of the service                   |
 | parent_down                          | the parent is alive again                                                    |
 
-The event log keeps every event. A copy for operators is never withdrawn: their sinks have it, or receive it next. A
-recipient that did not acknowledge a death that is over is notified of the return, with the times of both, even if its
-copy about the death keeps waiting because of the services that it lists. If such a copy escalates after the return, its
-next recipient is notified of the return right after it.
+The event log keeps every event. A copy for operators is never withdrawn: their sinks have received it, or will receive
+it next. If a service returns, each recipient that did not acknowledge its death is notified of the return, with the
+times of the death and of the return. A copy about the death may keep waiting after the return, because the alert lists
+other services that are still down. If such a copy escalates, its next recipient is notified of the return right after
+that.
 """
 
 from __future__ import annotations
@@ -73,8 +74,8 @@ def over_once_alive(copies: Iterable[Delivery], service_id: str, is_alive: Calla
 
 
 def over_once_down(copies: Iterable[Delivery], death: Event) -> list[Delivery]:
-    """Return the copies with suspicions that are obsolete because their recipient is notified of the death of the same
-    service. `death` is the alert about the death."""
+    """Return the copies about a suspicion of a service that are obsolete, because their recipient is notified of the
+    death of that service. `death` is the alert about the death."""
     return [
         copy
         for copy in copies
@@ -84,7 +85,8 @@ def over_once_down(copies: Iterable[Delivery], death: Event) -> list[Delivery]:
 
 
 def over_once_left(copies: Iterable[Delivery], service_id: str) -> list[Delivery]:
-    """Return the copies with suspicions about a service that are obsolete because the service left on purpose."""
+    """Return the copies about a suspicion of a service, which are obsolete because the service left on purpose. Copies
+    for operators are not included."""
     suspicions = [copy for copy in copies if copy.event.type in SUSPICIONS and copy.event.service_id == service_id]
     return [copy for copy in suspicions if copy.event.recipient != OPERATORS]
 
@@ -96,9 +98,9 @@ def earlier_returns(copies: Iterable[Delivery], service_id: str) -> list[Deliver
 
 
 def expects_return(copies: Iterable[Delivery], service_id: str) -> dict[str, None]:
-    """Return the recipients that must be notified if the service returns: a copy about its death waits for them, or one
-    about an earlier return, which the new alert replaces. Operators are not included, because they receive all
-    alerts."""
+    """Return the recipients that must be notified if the service returns. For each of them waits a copy about the death
+    of the service, or a copy about an earlier return of it, which the new alert replaces. Operators are not included,
+    because they receive all alerts."""
     told = [copy.event for copy in copies if copy.event.service_id == service_id]
     return {each.recipient: None for each in told if each.type in _ANSWERED and each.recipient != OPERATORS}
 
@@ -111,7 +113,8 @@ def reports_death(copies: Iterable[Delivery], service_id: str) -> bool:
 
 
 def is_overtaken(event: Event, is_alive: Callable[[str], bool]) -> bool:
-    """Return whether a new copy is already obsolete: it would be withdrawn if it were already waiting."""
+    """Return whether an alert is already obsolete before it is sent, because a waiting copy of it would be withdrawn
+    now."""
     return is_alive(event.service_id) and _is_over(event, event.service_id, is_alive)
 
 
@@ -123,8 +126,9 @@ def with_both_times(restored: Event, down_at: float) -> Event:
 
 
 def summary(restored: Event, recipient: str, missed: MissedDeaths) -> Event:
-    """Return the alert of a return for one recipient, with a summary of the deaths that it missed, whose alerts were
-    withdrawn. `restored` is the alert of the return, with both times."""
+    """Return the alert of a return for one recipient, with a summary of the deaths in `missed`: the recipient missed
+    them, because the alerts about them were withdrawn. `restored` is the alert of the return, with the times of the
+    death and of the return."""
     if not missed.count or missed.first_down_at is None:
         return replace(restored, recipient=recipient)
     first = rfc3339(missed.first_down_at)
@@ -136,8 +140,8 @@ def summary(restored: Event, recipient: str, missed: MissedDeaths) -> Event:
 
 
 def registered_again(service_id: str, name: str, incarnation: int, at: float) -> Event:
-    """Return the alert of a return for a service that was removed on purpose and has registered again. TRON does not
-    send this alert, because it no longer knows of the earlier death."""
+    """Return the alert of the return of a service that was removed on purpose and has registered again, while alerts
+    about an earlier death of it still wait. TRON sends no such alert, because it no longer knows of that death."""
     about = f"{service_id}\0{incarnation}\0registered again"
     return Event(
         type=RESTORED,

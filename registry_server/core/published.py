@@ -31,7 +31,7 @@ class Backlog:
         self._ids[service_id] = None
 
     def add_all(self, service_ids: Iterable[str]) -> None:
-        """Replace the waiting services with these."""
+        """Discard the services that wait, and let the services with these ids wait instead."""
         self._ids = dict.fromkeys(service_ids)
 
     def discard(self, service_id: str) -> None:

@@ -1,8 +1,9 @@
 """Lists services in pages; all pages of a list show the same revision. Pure.
 
-The first page uses the immutable views that readers last saw; sharing them costs one reference each. Services are
-filtered and sorted once, in short parts, and the following pages are taken from the result, which the page token
-identifies. The lists that are kept are bounded in number, size and age; a reader of a discarded list must list again.
+A list refers to the immutable services that readers last saw and copies none of them, so each service in it costs one
+reference. Services are filtered and sorted once, in short parts, for the first page. All pages are taken from the
+result, which the page token identifies. The lists that are kept are bounded in number, size and age; a reader of a
+discarded list must list again.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ class ServiceFilter:
 
     @classmethod
     def with_labels(cls, labels: dict[str, Any], **wanted: Any) -> ServiceFilter:
-        """Return a filter on top-level labels and on the other given fields."""
+        """Return a filter for services that have all these labels, each with exactly this value, and that meet the
+        other given conditions (`wanted`)."""
         return cls(labels=labels, labels_as_text=json.dumps(labels, sort_keys=True) if labels else "", **wanted)
 
     def admits(self, service: Service) -> bool:
@@ -142,8 +144,9 @@ class Listings:
         """The lists with further pages; the one that was used longest ago comes first."""
 
     def first(self, wanted: ServiceFilter, revision: int, shown: Callable[[], Sequence[Service]]) -> Listing:
-        """Return a list at `revision`, which must be the newest one; requests with equal filters share a list. `shown`
-        returns all services at that revision. Call `work` until the list is ready."""
+        """Return the list of the services that match `wanted` at `revision`, which must be the newest revision;
+        requests with equal filters share a list. `shown` returns all services at that revision. The list may not be
+        ready: call `Listing.work` until it is."""
         if revision != self._revision:
             self._revision = revision
             self._newest.clear()

@@ -21,8 +21,8 @@ PAGE = 500
 
 
 class ServiceReader:
-    """Follows all services: from the changes after `start_revision` on, or from a snapshot on if that is 0. Raises
-    RevisionCompacted if these changes are no longer kept."""
+    """Follows all services. The reader begins with the changes after `start_revision`, or with a snapshot if
+    `start_revision` is 0. Raises RevisionCompacted if these changes are no longer kept."""
 
     def __init__(self, registry: Registry, commits: Commits, start_revision: int) -> None:
         self._registry = registry
@@ -95,9 +95,9 @@ class EventReader:
         return self._readable([event for event in page if self._wanted.admits(event)])
 
     def stored(self, found: list[Event], visible: int, limit: int = PAGE) -> list[Event]:
-        """Return the next events, from the matching events `found` in the store. `visible` is the newest visible
-        sequence number before they were read. Raises RevisionCompacted, because old events may have been deleted
-        meanwhile."""
+        """Return the next events. The argument `found` contains the matching events that were read from the store, and
+        `visible` is the newest sequence number that was visible before they were read. Raises RevisionCompacted,
+        because old events may have been deleted meanwhile."""
         self._registry.check_event(self.sequence)
         page = [event for event in found if event.sequence <= visible]
         self.sequence = page[-1].sequence if len(page) == limit else visible

@@ -4,8 +4,8 @@
 |-----------------------|-------------------------------------------------|----------------------------------------|
 | TRON, observer of `*` | all                                             | all                                    |
 | observer of other ids | those ids                                       | about those ids                        |
-| agent                 | its own, and their children; of their ancestors | for its own services; about its own    |
-|                       | only the liveness                               | services, and their children           |
+| agent                 | its own services, and their children; of the    | for its own services; about its own    |
+|                       | ancestors of its own services only the liveness | services, and about their children     |
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class ReadingRights:
 
     @property
     def reader(self) -> Principal:
-        """The principal of the caller; lists for different principals are kept separately."""
+        """The principal of the caller. Callers with different principals do not share lists of services."""
         return self._principal
 
     @property
@@ -55,8 +55,8 @@ class ReadingRights:
     # --- services ---------------------------------------------------------------------------------------------------
 
     def access(self, service_id: str) -> Access:
-        """Return how much of a service the caller may read. For a service that is not registered, its owner and its
-        last parent decide."""
+        """Return how much of a service the caller may read. For a service that is not registered, this depends on the
+        owner of its id, and on the parent that it had last."""
         if self._reads(service_id):
             return Access.ALL
         return Access.LIVENESS if service_id in self._ancestors() else Access.NONE
@@ -78,7 +78,7 @@ class ReadingRights:
         return Access.ALL if self._observed(service_id) else scope.get(service_id, Access.NONE)
 
     def seen(self, service: Service) -> Service | None:
-        """Return a service as the caller may see it; None if it may not."""
+        """Return a service as the caller may see it; None if the caller may not see it at all."""
         return as_seen(service, self.access(service.spec.service_id))
 
     def seen_of(self, services: Iterable[Service]) -> list[Service]:
@@ -162,7 +162,7 @@ def reading_rights(registry: Registry, rights: Rights | None) -> ReadingRights |
 
 
 def as_seen(service: Service, access: Access) -> Service | None:
-    """Return a service as a caller with this access sees it; None if it may not see it."""
+    """Return a service as a caller with this access sees it; None if the caller may not see the service."""
     if access is Access.ALL:
         return service
     if access is Access.NONE:

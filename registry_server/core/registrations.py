@@ -229,8 +229,8 @@ class Registrations:
             self._outgoing.send(session_id, DeclaredDown(record.spec.service_id, event))
 
     def send_removed_as_down(self, service_id: str, session_id: int) -> None:
-        """Notify a service that is no longer registered that it was declared down, if it was removed for that
-        reason."""
+        """Notify the client of a service that TRON declared the service down, if the service was removed for that
+        reason and is no longer registered."""
         tombstone = self.tombstones.get(service_id)
         if tombstone and tombstone.judgement and tombstone.judgement.down_event:
             self._outgoing.send(session_id, DeclaredDown(service_id, tombstone.judgement.down_event))

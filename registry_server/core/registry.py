@@ -135,8 +135,8 @@ class Registry(RegistryReads):
         self._delivery.restore(waiting, now)
 
     def follow_parents(self) -> None:
-        """Start to record the children of each service, for readers that may read only their own services and the
-        children of these."""
+        """Start to record the children of each service. This is needed for readers that may read only their own
+        services and the children of their own services."""
         self._directory.follow_parents()
 
     # --- streams of agents ------------------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ class Registry(RegistryReads):
 
     def end_session(self, session_id: int, reason: str) -> bool:
         """Record, before the stream closes, that the registry ends it for an error reason. The end of the stream is
-        then no evidence about its services.
+        then no evidence that its services failed.
 
         Return False if this was recorded before, or if the stream is not open.
         """
@@ -162,7 +162,7 @@ class Registry(RegistryReads):
         self._attachments.sessions.drain(session_id, now.attentive + reconnect_after)
 
     def share_session(self, session_id: int) -> None:
-        """Record that the stream carries the agents of one process, each of which is handled separately."""
+        """Record that the stream carries several agents of one process. Each agent is handled separately."""
         self._attachments.sessions[session_id].shared = True
 
     def stream_ended(self, session_id: int, now: Instant) -> None:
@@ -231,8 +231,8 @@ class Registry(RegistryReads):
         self._facts.changed_beside_judgement(self.get(service_id))  # its parent may depend on the owner
 
     def refuse_older(self, session_id: int, error: Superseded) -> None:
-        """Notify the client of a stream that a newer incarnation holds the id. The message is sent once the newer
-        incarnation is on disk, because the older one then stops."""
+        """Notify the client of a stream that a newer incarnation holds the id of its service. The older program stops
+        when it receives this message, so the message is sent only once the newer incarnation is on disk."""
         self._outgoing.send(session_id, SupersededBy(error.service_id, error.incarnation))
 
     def wait_for_answers(self, services: Iterable[Service]) -> None:
@@ -310,14 +310,15 @@ class Registry(RegistryReads):
         return self._registrations.promote(name, from_role, to_role, may=may)
 
     def hold_notices(self, maintenance: Maintenance) -> Record:
-        """Put a service under maintenance; return its record. Raises ServiceNotFound if it is not registered."""
+        """Put a service under maintenance; return the record of the service. Raises ServiceNotFound if it is not
+        registered."""
         record = self.get(maintenance.service_id)
         self._maintenance.hold(maintenance, self._maintenance_changed)
         return record
 
     def release_notices(self, service_id: str) -> Record | None:
-        """End the maintenance of a service. Return its record; None if it is not registered. Raises ServiceNotFound if
-        it is neither registered nor under maintenance."""
+        """End the maintenance of a service. Return the record of the service; None if the service is not registered.
+        Raises ServiceNotFound if the service is neither registered nor under maintenance."""
         record = self.records.get(service_id) if service_id in self._maintenance.by_id else self.get(service_id)
         self._maintenance.release(service_id, self._maintenance_changed)
         return record
@@ -367,7 +368,7 @@ class Registry(RegistryReads):
 
     @property
     def judged_until(self) -> float:
-        """The attentive time up to which TRON has evaluated all facts; 0.0 before its first call."""
+        """The attentive time up to which TRON has evaluated all facts; 0.0 before TRON's first call with verdicts."""
         return self._observers.judged_until
 
     def feed_is_due(self, feed_id: int, *, tick: bool) -> bool:
@@ -402,7 +403,7 @@ class Registry(RegistryReads):
         self._verdicts.preauthorize(suspicions, withdrawn, held=held, observer=observer)
 
     def defer(self, observer: str, deadlines: Iterable[ReportDeadline]) -> None:
-        """Report these incarnations to the observer at its deadlines, and not at each heartbeat; see
+        """Report these incarnations to an observer at the deadlines that it has set, and not at each heartbeat; see
         `LivenessFacts.defer`."""
         self._facts.defer(observer, deadlines, self._directory.by_incarnation)
 

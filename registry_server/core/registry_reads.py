@@ -25,7 +25,7 @@ from registry_server.core.unacknowledged import Unacknowledged
 
 
 class RegistryReads:
-    """The queries that `Registry` answers."""
+    """The queries of the registry's state. `Registry` inherits them, and adds the commands."""
 
     records: dict[str, Record]
     _changes: ChangeLog
@@ -111,7 +111,7 @@ class RegistryReads:
         return self._changes.services()
 
     def changes_since(self, revision: int) -> list[Change]:
-        """Return every change after a revision; see `ChangeLog.since`. Raises RevisionCompacted."""
+        """Return the changes after a revision; see `ChangeLog.since`. Raises RevisionCompacted."""
         return self._changes.since(revision)
 
     def check_event(self, after: int) -> None:
@@ -136,7 +136,8 @@ class RegistryReads:
 
     @property
     def unacknowledged(self) -> Unacknowledged:
-        """The number of alert copies that wait for an acknowledgement, and since when they wait."""
+        """The alert copies that wait for an acknowledgement: how many wait, and how long the oldest has been
+        waiting."""
         return self._mailboxes.unacknowledged
 
     def queues(self) -> dict[str, tuple[int, int]]:

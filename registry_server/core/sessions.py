@@ -90,8 +90,8 @@ class Sessions:
         return True
 
     def drain(self, session_id: int, until: float) -> None:
-        """Record that, until this attentive time, an end of the stream counts as caused by the registry. Do nothing if
-        the stream has ended."""
+        """Record that the registry asked the client to leave the stream: an end of the stream before `until` (attentive
+        seconds) counts as caused by the registry. Do nothing if the stream has ended."""
         session = self._sessions.get(session_id)
         if session is not None:
             session.drains_until = until

@@ -1,7 +1,7 @@
 """The messages of an agent's stream: those that arrive, and those that are sent in addition to the effects of commands.
 Pure.
 
-Messages that are created for each heartbeat are named tuples, because these are created in a third of the time of a
+Messages that are created for each heartbeat are named tuples: creating one takes a third of the time of creating a
 frozen dataclass.
 """
 
@@ -77,7 +77,8 @@ class Goodbye:
 
 @dataclass(frozen=True, slots=True)
 class Abandoned:
-    """The program of one service crashed or abandoned it, while the stream continues with other services."""
+    """The program of one service crashed, or gave the service up without a goodbye, while the stream continues with
+    other services."""
 
     service_id: str
     incarnation: int
@@ -100,7 +101,7 @@ AgentMessage = Register | Registers | Beats | AlertAck | Goodbye | Abandoned | I
 
 class BeatAck(NamedTuple):
     """Acknowledges all heartbeats that were read, up to this sequence number. On a relay's stream it also contains the
-    newest revision, and the time of reading in seconds since the epoch."""
+    newest revision, and the time at which the registry read the heartbeats, in seconds since the epoch."""
 
     sequence: int
     revision: int | None = None

@@ -27,8 +27,8 @@ class Unacknowledged:
         return {(severity.name.lower(),): len(copies) for severity, copies in self._waiting.items()}
 
     def ages(self, now: float) -> dict[tuple[str, ...], float]:
-        """Return the age of the alert that has been waiting longest, by severity, in seconds; 0 if none waits. `now`:
-        seconds since the epoch."""
+        """Return, for each severity, the age in seconds of the alert copy that has been waiting longest; 0 if none
+        waits. `now` is in seconds since the epoch."""
         return {
             (severity.name.lower(),): max(0.0, now - next(iter(copies.values()))) if copies else 0.0
             for severity, copies in self._waiting.items()

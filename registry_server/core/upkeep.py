@@ -100,7 +100,7 @@ class Upkeep:
 
     def streams_broke(self, broken: list[Record], now: Instant, monotonic: float) -> None:
         """Apply preauthorized suspicions to services whose streams broke, or whose programs crashed. After a stall,
-        nothing is applied, and TRON decides."""
+        apply none of them, so that TRON decides about these services."""
         # After a stall it is unknown how long ago that was: TRON judges it, and takes the stall into account.
         if broken and not self.clock.lags(monotonic):
             self._registry.streams_broke(broken, now)

@@ -56,7 +56,7 @@ def check_spec(spec: Declaration, *, as_sent: bool = False) -> Declaration:
     """Return the declaration, with an empty `parent` filled from `labels.parent`. Raises InvalidRequest with all
     errors.
 
-    `as_sent`: caps, ttl and ctx_limit may have any value, within limits of size.
+    `as_sent`: caps, ttl and ctx_limit are accepted as they were sent. They may have any value, within limits of size.
     """
     labelled = spec.labels.get("parent")
     if not spec.parent and isinstance(labelled, str) and labelled:
@@ -115,7 +115,8 @@ def _check_refused(patterns: tuple[str, ...]) -> list[FieldError]:
 
 
 def check_report(report: Report, path: str = "beat", *, as_sent: bool = False) -> list[FieldError]:
-    """Return the errors in the report of a heartbeat. `as_sent`: p95_ms, load and queue_depth may be negative."""
+    """Return the errors in the report of a heartbeat. `as_sent`: figures are accepted as the agent sent them, so
+    p95_ms, load and queue_depth may be negative."""
     errors: list[FieldError] = []
     for name, number in (("p95_ms", report.p95_ms), ("load", report.load), ("queue_depth", report.queue_depth)):
         if number is not None and (not math.isfinite(number) or (number < 0 and not as_sent)):
@@ -151,8 +152,8 @@ def check_event(event: Event) -> None:
 
 
 def check_object(path: str, value: dict[str, Any]) -> list[FieldError]:
-    """Check that a JSON object is not too large or too deep, and contains only finite numbers. Its size is that of its
-    keys and leaves as text. Return a list with the error, which is empty if the object is valid."""
+    """Check that a JSON object is not too large or too deep, and contains only finite numbers. Its size is the number
+    of bytes of all its keys and values as text. Return a list with the error, which is empty if the object is valid."""
     size = 0
     todo: list[tuple[Any, int]] = [(value, 1)]
     while todo:

@@ -91,8 +91,8 @@ class Verdicts:
         return True
 
     def passed_to_operators(self, event: Event, now: Instant) -> None:
-        """Record that operators are notified of a death because the copy for its recipient was dropped, so that they
-        are notified of the return too."""
+        """Record that the operators are notified of a death in place of a recipient whose copy was dropped. The
+        operators are then notified of the return of the service, too."""
         if event.type in DEATHS and not self._judgements.notified(event.service_id, event.alert_id, event.recipient):
             self._notify_of_return(event.service_id, event.recipient, now)
 
@@ -125,8 +125,8 @@ class Verdicts:
             self._standing = {each: self._standing[each] for each in self._standing.keys() & current}
 
     def withdraw_preauthorized(self, observer: str | None = None) -> None:
-        """Invalidate the preauthorized suspicions of an observer, because it has disconnected or restarted. None means
-        all suspicions, because the registry stalled."""
+        """Invalidate the preauthorized suspicions of an observer that has disconnected or restarted. If `observer` is
+        None, invalidate those of every observer; this happens when the registry stalled."""
         if observer is None or observer == self._standing_of:
             self._standing.clear()
 
