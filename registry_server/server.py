@@ -175,6 +175,6 @@ def _check_principals(config: Config) -> None:
     if found := principals_in(config.data_dir):
         raise StartError(
             f"[security] authentication: is missing, but {absolute(config.data_dir / FILE)} has {found} "
-            f"{'principal' if found == 1 else 'principals'}, so their grants would protect nothing; set authentication "
+            f"{'principal' if found == 1 else 'principals'}, whose grants would have no effect; set authentication "
             "to true, or to false if that is intended (--no-authentication)"
         )

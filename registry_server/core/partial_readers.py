@@ -24,7 +24,9 @@ class PartialReader:
 
     def __init__(self, registry: Registry, commits: Commits, start_revision: int, rights: ReadingRights) -> None:
         if start_revision:
-            raise RevisionCompacted("only a caller that may read all services can resume; start from a snapshot")
+            raise RevisionCompacted(
+                "only a caller that may read all services can set start_revision; start from a snapshot"
+            )
         self._registry = registry
         self._commits = commits
         self._rights = rights
@@ -45,12 +47,13 @@ class PartialReader:
         return self._visible(self._reader.beginning())
 
     def next(self) -> list[Change]:
-        """Return the changes that became visible since the last call. Raises RevisionCompacted."""
+        """Return the changes that became visible since the last call. Raises RevisionCompacted for a reader that fell
+        too far behind."""
         return self._visible(self._reader.next())
 
     def heard(self, heard: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
-        """Return only the heartbeats of services that the caller was shown. Each heartbeat is a tuple (incarnation,
-        seconds since the epoch)."""
+        """Return those of the given heartbeats that are of services that the caller was shown. Each heartbeat is a
+        tuple (incarnation, seconds since the epoch)."""
         shown = {incarnation for incarnation, _ in self._shown.values()}
         return [each for each in heard if each[0] in shown]
 

@@ -133,9 +133,9 @@ class Rights:
         return self._registry.owner_of(service_id) == self.principal.owner and self.matches(service_id)
 
     def check_registration(self, spec: Declaration, incarnation: int = 0, instance_id: str = "") -> str:
-        """Check that the caller may register this service, and return the owner that its id then has. A registration
-        that re-attaches a service keeps the name that the service has, so the caller needs a grant for that name too.
-        Raises InvalidRequest, PermissionDenied, NotOwner."""
+        """Check that the caller may register this service. Return the owner of the service's id after the registration.
+        A registration that re-attaches a service does not change the name of the service, so the caller also needs a
+        grant for the present name. Raises InvalidRequest, PermissionDenied, NotOwner."""
         errors = [
             *check_distinct("service.service_id", spec.service_id),
             *check_distinct("service.name", spec.name),
@@ -163,8 +163,8 @@ class Rights:
             self._check_name_of(record)
 
     def admits(self, record: Record) -> bool:
-        """Return whether the caller may send heartbeats of a service, and add its incarnation to `admitted` if so. If
-        the id of the service has no owner yet, the caller becomes the owner."""
+        """Return whether the caller may send heartbeats of a service. If so, add the incarnation of the service to
+        `admitted`, and make the caller the owner of the service's id if that id has no owner yet."""
         if not self._may_be(record):
             return False
         service_id = record.spec.service_id
@@ -211,10 +211,10 @@ class Rights:
             self.check_operator(service_id)
 
     def may_acknowledge(self, recipient: str) -> bool:
-        """Return whether the caller may acknowledge alerts for this recipient; empty means any recipient. The result is
-        False for a name that only a service of another owner has: the caller is then answered as if no service had this
-        name. Alerts for the operators may concern every service, so only TRON and operators for all services may
-        acknowledge them. Raises PermissionDenied, NotOwner."""
+        """Return whether the caller may acknowledge alerts for this recipient; an empty recipient means any recipient.
+        The result is False if the recipient is the name of a service that belongs to another owner: the caller is then
+        answered as if no service had this name. Alerts for the operators may concern every service, so only TRON and
+        operators for all services may acknowledge them. Raises PermissionDenied, NotOwner."""
         if self.operates() or (recipient == OPERATORS and self._judges()):
             return True
         if recipient == OPERATORS:
@@ -242,8 +242,9 @@ class Rights:
         """Check that the caller may publish an event. Return the event as it is published, with the names of its
         publisher and of the relay.
 
-        The alert_id becomes one that only the caller's owner can produce, so it never equals that of an alert of TRON
-        or of another owner. `now` is in attentive seconds. Raises PermissionDenied, NotOwner, QuotaExceeded.
+        The alert_id is replaced by one that is computed from it and the caller's owner, so it never equals the alert_id
+        of an alert of TRON or of another owner. `now` is in attentive seconds. Raises PermissionDenied, NotOwner,
+        QuotaExceeded.
         """
         if event.type in EVENT_TYPES:
             raise PermissionDenied(f"only TRON may publish events of the type {event.type!r}")
@@ -281,7 +282,9 @@ class Rights:
         """Check that the caller has a grant for the name of a service. The error does not contain the name, because the
         caller may not know it."""
         if not self.matches(record.spec.name):
-            raise PermissionDenied(f"{self.principal.name} has no grant for the name of {record.spec.service_id!r}")
+            raise PermissionDenied(
+                f"{self.principal.name} has no grant for the name of the service {record.spec.service_id!r}"
+            )
 
     def _may_be(self, record: Record) -> bool:
         """Return whether a service is the caller's own, or has no owner, and the caller has grants for its id and

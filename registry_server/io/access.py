@@ -69,13 +69,14 @@ class Access:
 
     @property
     def revision(self) -> int:
-        """A number that grows when answers about credentials may have changed; servers compare it to notice that."""
+        """A number that grows when answers about credentials may have changed. Servers compare it with the number that
+        they saw last, to notice such a change."""
         return self.book.revision + (0 if self._jwts is None else self._jwts.verified.generation)
 
     @property
     def revisions(self) -> Watermark:
-        """A counter that rises with each change, so that others can wait for changes. Its value differs from
-        `revision`."""
+        """A counter that rises with each change, so that others can wait for changes. It counts separately from
+        `revision`, so the two numbers cannot be compared."""
         return self._revisions
 
     @property
@@ -129,8 +130,8 @@ class Access:
         return await self._run(lambda store: store.read_audit(after, limit, wanted, newest=newest))
 
     async def identify(self, credential: Credential, peer: str) -> Principal:
-        """Return the principal of a credential. `peer` is the address of the caller; if it is empty, the call is open
-        already and its credential is checked again, which does not count as an attempt.
+        """Return the principal of a credential. `peer` is the address of the caller. It is empty if the call is already
+        open and its credential is checked again; such a check does not count as an attempt.
 
         Raises Unauthenticated if the credential is not valid, after a delay if the address has failed often. Raises
         Draining if the keys of the token's issuer are not available now, and QuotaExceeded if too many tokens wait to
@@ -151,8 +152,8 @@ class Access:
         return found
 
     async def run(self) -> None:
-        """Read changes by other processes and the keys of issuers, and store when tokens were last used, until
-        cancelled."""
+        """Until cancelled, read the changes that other processes make, keep the keys of issuers up to date, and store
+        when tokens were last used."""
         async with asyncio.TaskGroup() as tasks:
             if self._jwts is not None:
                 tasks.create_task(self._jwts.run())

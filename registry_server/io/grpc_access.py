@@ -237,8 +237,8 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
     async def AppendAuditRecords(
         self, request: access_service_pb2.AppendAuditRecordsRequest, context: Context
     ) -> access_service_pb2.AppendAuditRecordsResponse:
-        """Accept audit records from another server: store the acts, and answer when they are on disk; count the
-        refusals."""
+        """Accept audit records from another server. Records of acts are stored, and the call is answered when they are
+        on disk; records of refusals are added to the counts of refusals."""
         _check_authenticated()
         if len(request.records) > MAX_AUDIT:
             raise InvalidRequest.of(
@@ -284,8 +284,8 @@ def _check_authenticated() -> None:
     tokens that become valid once authentication is enabled."""
     if current_principal() is LOCAL:
         raise PermissionDenied(
-            "the registry runs without [security] authentication, so anyone could create tokens and grants that would "
-            "become valid once it is enabled; to enable it, run: tron security enable"
+            "the registry runs without [security] authentication, so anyone could create tokens and grants, which "
+            "would become valid once authentication is enabled; to enable authentication, run: tron security enable"
         )
 
 

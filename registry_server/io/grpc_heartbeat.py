@@ -274,8 +274,8 @@ class HeartbeatStream:
 
 
 class HeartbeatStreams:
-    """All Heartbeat streams: limits their number, sends waiting acknowledgements, and ends the streams that never send
-    a message."""
+    """All Heartbeat streams: limits their number, sends waiting acknowledgements, and ends the streams on which the
+    client never sends a message."""
 
     def __init__(self, loop: RegistryLoop, config: Config, callers: Callers) -> None:
         self._loop = loop
@@ -320,7 +320,7 @@ class HeartbeatStreams:
                     self._none_left.set()
 
     async def sweep_forever(self) -> None:
-        """Send waiting acknowledgements, and end the streams that send no first message."""
+        """Send waiting acknowledgements, and end the streams on which the client sends no first message."""
         while True:
             if not self._owing:
                 self._owed.clear()

@@ -1,5 +1,5 @@
-"""Verifies JSON Web Tokens for the registry, on a thread of its own: a flood of wrong tokens delays neither the event
-loop nor the tokens of other addresses.
+"""Verifies JSON Web Tokens for the registry, on a thread of its own. So a flood of wrong tokens does not delay the
+event loop, and does not delay the tokens of other addresses.
 
 The calls of one address take turns, so the thread has at most one token of each address to verify.
 """

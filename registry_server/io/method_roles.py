@@ -1,5 +1,5 @@
-"""The roles that may call each method of the registry's gRPC services. For which ids a caller may do so is decided by
-`core.rights` and `core.reading_rights`. A relay calls the methods of agents on behalf of the principals for which it
+"""The roles that may call each method of the registry's gRPC services. `core.rights` and `core.reading_rights` decide
+for which ids a caller may call a method. A relay calls the methods of agents on behalf of the principals for which it
 speaks.
 
 The methods of grpc.health are open to all: without a credential they answer only about the server itself.

@@ -19,8 +19,9 @@ from registry_server.io.access import Access
 
 
 async def own_endpoint(access: Access, settings: SecuritySettings, address: str) -> str | Endpoint:
-    """Return the endpoint at which the registry reaches itself. It authenticates with the client certificate in its
-    environment, or else with a token that is created at each start and kept only in memory. Raises AccessStoreError."""
+    """Return the endpoint at which the registry calls itself. The registry authenticates with the client certificate
+    that its environment or its settings name, or else with a token that is created at each start and kept only in
+    memory. Raises AccessStoreError."""
     if not settings.authentication:
         return address
     if certified := own_principal(settings, os.environ):

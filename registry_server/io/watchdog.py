@@ -23,8 +23,9 @@ LOOK_EVERY = 0.25
 
 
 async def watch_the_watcher(loop: RegistryLoop, dispatcher: Dispatcher, lost_after: float) -> None:
-    """Check whether TRON is watching and report each change once, until cancelled. `lost_after`: seconds without an
-    observer after which operators are notified, if there was one before."""
+    """Until cancelled, check whether TRON is watching, and report each change once. `lost_after`: seconds without a
+    watching observer after which operators are notified that TRON is lost. If no observer has been watching since the
+    start, operators are notified after NEVER_CAME_AFTER seconds."""
     # Attentive seconds: while this process was stopped, TRON may have been sending all the time.
     patience, since, loss = NEVER_CAME_AFTER, loop.now().attentive, ""
     while True:

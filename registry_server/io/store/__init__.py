@@ -61,8 +61,8 @@ class Store(Protocol):
         ...
 
     def first_event_since(self, occurred_at: float) -> int:
-        """Return the sequence number of the oldest event that is not older than `occurred_at` (seconds since the
-        epoch)."""
+        """Return the number that follows the sequence number of the last event before `occurred_at` (seconds since the
+        epoch). All events from that number on occurred at `occurred_at` or later."""
         ...
 
     def close(self) -> None:

@@ -32,7 +32,8 @@ def examine(path: Path, *, newest_schema: int, held_before: bool) -> None:
     """Check that the registry may use the file at `path`, or create it. Raises StoreError or sqlite3.Error if it may
     not.
 
-    `held_before`: the folder held a registry's database before, so an empty file is one that was truncated.
+    `held_before`: the folder held a registry's database before, so an empty file must have been truncated and is
+    refused.
     """
     if path.is_dir():
         raise StoreError("is a directory")
@@ -49,7 +50,7 @@ def examine(path: Path, *, newest_schema: int, held_before: bool) -> None:
         try:
             _check_owner(db)
         except UnicodeDecodeError as error:  # SQLite's own message quotes the damaged schema
-            raise StoreError(f"is damaged (its schema is not text): {RESTORE}") from error
+            raise StoreError(f"is damaged (the text of its schema cannot be decoded): {RESTORE}") from error
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if not 0 <= version <= newest_schema:
             raise StoreError(f"has schema {version}; this program supports schemas up to {newest_schema}")

@@ -219,8 +219,8 @@ class SqliteStore:
         return self._read(query, (alert_id, recipient, recipient)) is not None
 
     def first_event_since(self, occurred_at: float) -> int:
-        """Return the sequence number that follows that of the last event older than `occurred_at` (seconds since the
-        epoch)."""
+        """Return the number that follows the sequence number of the last event before `occurred_at` (seconds since the
+        epoch). All events from that number on occurred at `occurred_at` or later."""
         (last,) = self._read("SELECT MAX(sequence) FROM events WHERE occurred_at < ?", (occurred_at,))
         return int(last or 0) + 1
 

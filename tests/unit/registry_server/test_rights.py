@@ -178,7 +178,7 @@ def test_a_service_without_an_owner_belongs_to_the_first_that_sends_its_heartbea
 def test_heartbeats_need_the_name_too_because_alerts_come_by_it(bench: Bench) -> None:
     bench.grid.register("worker-1", name="boss")
     assert not bench.rights(WORKER).admits(bench.registry.get("worker-1"))
-    with pytest.raises(PermissionDenied, match=r"has no grant for the name of 'worker-1'$"):
+    with pytest.raises(PermissionDenied, match=r"has no grant for the name of the service 'worker-1'$"):
         bench.rights(WORKER).check_acts_as("worker-1")
 
 
