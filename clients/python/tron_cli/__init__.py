@@ -18,7 +18,7 @@
 - `ca_contents`, `ca_signing`, `ca_files`         the contents of a certificate (pure), its signature, and its files.
 - `support_bundle`                                `tron support-bundle`: one file with data for a maintainer.
 - `support_machine`, `support_system`             the data about the machine, and about the running programs.
-- `redaction`                                     the removal of secrets from these data. Pure.
+- `redaction`                                     the removal of secrets from a support bundle. Pure.
 - `service_options`                               the options of `tron run` and `tron register` that describe a service.
 - `wrapping`, `program`, `endings`                `tron run`: any program as an agent, its process, and how it ended.
 - `probing`                                       `tron probe`: heartbeats for programs that cannot be changed.

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from tron_client.access import AccessClient, PrincipalInfo, TokenInfo
 
 tokens = CommandLine(
-    no_args_is_help=True, help="Create, list, revoke and deny the tokens with which clients authenticate."
+    no_args_is_help=True, help="Create, list and revoke tokens, or refuse a JSON Web Token (JWT) of an issuer."
 )
-grants = CommandLine(no_args_is_help=True, help="List, add and remove the rights of principals, or deny a principal.")
+grants = CommandLine(no_args_is_help=True, help="List, add and remove the rights of principals, or refuse a principal.")
 
 _DAYS = {"min": 1 / 1440, "h": 1 / 24, "d": 1.0, "y": 365.0}
 _LIFETIME = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(min|h|d|y)")
@@ -61,7 +61,7 @@ GroupOption = Annotated[
     typer.Option(
         metavar="NAME",
         help="The group of the principal. The principals of a group own services together, so use one group "
-        "for the tokens and certificates of one job.",
+        "for all tokens and certificates of the same workload.",
     ),
 ]
 PrincipalArgument = Annotated[
@@ -92,13 +92,17 @@ def create(
     ] = None,
     group: GroupOption = None,
     expires: Annotated[
-        str, typer.Option(metavar="TIME", help=f"How long the token is valid, such as 12h, 90d or 1y, or {NEVER}.")
+        str,
+        typer.Option(
+            metavar="TIME",
+            help=f"How long the token is valid, such as 12h, 90d or 1y; '{NEVER}' means that it does not expire.",
+        ),
     ] = "90d",
     name: Annotated[
         str,
         typer.Option(
             metavar="NAME",
-            help="The token belongs to the principal token:NAME. Default: the file name of --out without its "
+            help="The name of the token. Its principal is token:NAME. Default: the file name of --out without its "
             "extension.",
         ),
     ] = "",
@@ -227,8 +231,8 @@ def add(
     """Grant a principal a right. A principal that does not exist is created.
 
     The agents of the principal reconnect within 30 seconds, to use the new right; its other streams continue. If
-    --group changes the group of the principal, all its open streams end within a second, and the ids that it has
-    registered stay with their former owner.
+    --group changes the group of the principal, all its open streams end within a second; the ids that it registered
+    earlier still belong to its old group (or to the principal itself, if it had none).
     """
     with access(registry) as client:
         report(client.change_grants(principal, add=_grants(role, ids), group=group), as_json)
@@ -252,8 +256,8 @@ DeniedArgument = Annotated[
     str,
     typer.Argument(
         metavar="PRINCIPAL",
-        help="The principal, such as token:ci or spiffe:tron/worker-1; for a single certificate, serial:HEX "
-        "with its serial number, which this command prints: openssl x509 -noout -serial -in FILE",
+        help="The principal, such as token:ci or spiffe:tron/worker-1. For a single certificate: serial:HEX, where "
+        "HEX is its serial number (to print it: openssl x509 -noout -serial -in FILE).",
     ),
 ]
 
@@ -261,7 +265,8 @@ DeniedArgument = Annotated[
 @grants.command()
 @connects
 def deny(principal: DeniedArgument, registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False) -> None:
-    """Refuse all credentials of a principal, or one certificate. Open streams of the principal end within a second."""
+    """Refuse all credentials of a principal, or one certificate. Open streams that use a refused credential end within
+    a second."""
     with access(registry) as client:
         report(client.change_grants(principal, disabled=True), as_json, security_messages.denied_now)
 
@@ -276,7 +281,7 @@ def allow(principal: DeniedArgument, registry: RegistryOption = DEFAULT_REGISTRY
 
 @connects
 def whoami(registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False) -> None:
-    """Show who the registry takes this client to be: its principal, group and rights."""
+    """Show the name, group and rights of the principal that the registry identifies this client as."""
     with access(registry) as client:
         found = client.who_am_i()
     if as_json:
@@ -349,8 +354,8 @@ def _shown(given: Iterable[Grant]) -> str:
 
 
 def report(found: PrincipalInfo, as_json: bool, said_of: Callable[[str], str] | None = None) -> None:
-    """Print the state of a principal: as JSON, or as the sentence that `said_of` returns for its name; if `said_of` is
-    None, the sentence lists its rights."""
+    """Print the state of a principal: as JSON, or as the sentence that `said_of` returns for the name of the principal.
+    Without `said_of`, the sentence lists the rights of the principal."""
     if as_json:
         print_json(_principal_document(found))
     else:

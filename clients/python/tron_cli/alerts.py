@@ -36,7 +36,7 @@ def alerts(
     recipient: Annotated[str, typer.Option(metavar="ID", help="Show only alerts for this recipient.")] = "",
     service: Annotated[str, typer.Option(metavar="ID", help="Show only events about this service.")] = "",
     unacknowledged: Annotated[
-        bool, typer.Option(help="Show only alerts that are not acknowledged.", show_default=False)
+        bool, typer.Option("--unacknowledged", help="Show only alerts that are not acknowledged.")
     ] = False,
     limit: Annotated[
         int,
@@ -115,8 +115,9 @@ def ack(
 ) -> None:
     """Acknowledge alerts, so that they are neither sent again nor escalated.
 
-    Without --recipient, the command acknowledges on behalf of the operators: the copies for all recipients, and the
-    losses of services that the alerts are about.
+    Without --recipient, the command acts on behalf of the operators: it acknowledges the copies of the alerts for all
+    recipients. If an alert is about a service that was declared down, the command also acknowledges the loss of the
+    service.
     """
     if sum((bool(alert_id), everything, bool(service or (recipient and not alert_id)))) != 1:
         raise typer.BadParameter(messages.WHICH_ALERTS, param_hint="ALERT_ID")

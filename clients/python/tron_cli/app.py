@@ -30,7 +30,7 @@ from tron_cli.connection import JsonOption
 from tron_cli.help_pages import WIDEST_PAGE, CommandLine
 from tron_cli.output import out, print_json
 
-_HELP = "TRON: a registry and failure detector for fleets of agents."
+_HELP = "A registry and failure detector for fleets of agents."
 
 app = CommandLine(
     help=_HELP,
@@ -75,7 +75,7 @@ app.command(rich_help_panel=SECURE)(audit.audit)
 
 @app.command(rich_help_panel=ASK)
 def version(as_json: JsonOption = False) -> None:
-    """Print the versions of TRON and Python."""
+    """Print the versions of this program and of Python."""
     versions = {"tron": importlib.metadata.version("tron-grid"), "python": platform.python_version()}
     if as_json:
         print_json(versions)
@@ -96,7 +96,7 @@ def _options(
         typer.Option(
             "--version",
             "-V",
-            help="Print the versions of TRON and Python, and exit.",
+            help="Print the versions of this program and of Python, and exit.",
             is_eager=True,
             callback=_show_version,
         ),

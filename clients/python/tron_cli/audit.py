@@ -35,8 +35,8 @@ def audit(
         str,
         typer.Option(
             metavar="KIND",
-            help="Show only records of this kind: act (a change), refusal, or dropped (refusals that have no record "
-            "of their own).",
+            help="Show only records of this kind: act (a change), refusal, or dropped (the number of refusals "
+            "that were not recorded, because there were too many different ones within a minute).",
         ),
     ] = "",
     actor: Annotated[str, typer.Option(metavar="PRINCIPAL", help="Show only records of this principal.")] = "",
@@ -44,7 +44,8 @@ def audit(
         str,
         typer.Option(
             metavar="METHOD",
-            help="Show only records of this method, given by its full name as --json shows it.",
+            help="Show only calls to this gRPC method, or requests to this HTTP route; use the full name that "
+            "--json shows.",
         ),
     ] = "",
     target: Annotated[str, typer.Option(metavar="ID", help="Show only records about this id or name.")] = "",
@@ -52,9 +53,9 @@ def audit(
 ) -> None:
     """Show who changed what, and which requests were refused.
 
-    Requires the role admin. Each change by an operator or an administrator has a record of its own. If refusals of the
-    same kind are repeated within a minute, only the first one has a record of its own; the others share a record, which
-    shows their number.
+    Requires the role admin. Each change by an operator or an administrator has a record of its own. If refusals with
+    the same caller, method and reason are repeated within a minute, only the first one has a record of its own; the
+    others share a record, which shows their number.
     """
     if kind and kind.lower() not in KINDS:
         raise typer.BadParameter(messages.none_of(kind, KINDS), param_hint="--kind")

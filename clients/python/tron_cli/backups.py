@@ -24,7 +24,8 @@ DATA_DIR = Path("tron-data")
 
 def backup(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The directory to create; it must be empty or not exist.")
+        Path,
+        typer.Argument(metavar="DIR", help="The directory for the backup. It must be empty or must not exist yet."),
     ],
     data_dir: DataDirOption = DATA_DIR,
     as_json: JsonOption = False,

@@ -52,8 +52,9 @@ def init(
 ) -> None:
     """Create a CA that is valid for 10 years.
 
-    All names that the CA signs include its trust domain, so that a certificate of another system is never accepted as
-    one of this system. The file ca-key.pem signs certificates, so keep the directory on a machine that runs no agents.
+    Every certificate that the CA signs contains the trust domain of the CA, so that a certificate of another system is
+    never accepted as one of this system. The file ca-key.pem is used to sign certificates, so keep the directory of the
+    CA on a machine that runs no agents.
     """
     with _failing():
         signing = _signing()

@@ -34,8 +34,8 @@ _KEY_SUFFIX = "-key"
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The contents of a certificate, except its key. `server`: it may authenticate a server. Every certificate that is
-    not a CA's may authenticate a client."""
+    """The contents of a certificate, except its key. `server`: whether the certificate may authenticate a server. Every
+    certificate except that of a CA may authenticate a client."""
 
     name: str
     spiffe_id: str
@@ -55,8 +55,9 @@ def checked_trust_domain(text: str) -> str:
 
 
 def checked_name(text: str) -> str:
-    """Return the text, which must be a valid name of a certificate. Raises ValueError if it cannot be a part of a
-    SPIFFE ID and of a file name, or if its files would be those of the CA or of another certificate."""
+    """Return the text, which must be a valid name of a certificate. Raises ValueError if the text cannot be a part of a
+    SPIFFE ID and of a file name, or if a certificate with this name would have a file with the same name as a file of
+    the CA or the key of another certificate."""
     if not _NAME.fullmatch(text):
         raise ValueError(f"{text!r} is not a valid name; use 1 to 64 letters, digits, dots, dashes and underscores")
     if text == _CA_NAME or text.endswith(_KEY_SUFFIX):
@@ -93,8 +94,8 @@ def leaf_contents(
     """Return the contents of a certificate that the CA signs. Without `dns` and `ips`, a server certificate is for
     localhost. The certificate never outlives the CA.
 
-    Raises ValueError for an invalid name, address or number of days, for host names of a client, and for a CA that has
-    expired.
+    Raises ValueError for an invalid name, address or number of days, for host names in the certificate of a client, and
+    for a CA that has expired.
     """
     checked_name(name)
     if (dns or ips) and not server:
@@ -117,8 +118,9 @@ def leaf_contents(
 
 
 def renewed_contents(former: Contents, ca: Contents, now: datetime, days: int | None = None) -> Contents:
-    """Return the contents of a certificate that replaces `former`: with the same names and purposes, and valid for as
-    long unless `days` is given. Raises ValueError for a certificate of another CA, and as `leaf_contents` does."""
+    """Return the contents of a certificate that replaces `former`, with the same names and purposes. It is valid for as
+    long as `former` was, unless `days` is given. Raises ValueError if `former` belongs to another CA, if `days` is out
+    of range, or if the CA has expired."""
     if former.spiffe_id != f"{ca.spiffe_id}/{former.name}":
         raise ValueError(f"the certificate is for {former.spiffe_id}, but this CA is for {ca.spiffe_id}")
     valid_for = former.not_after - former.not_before - EARLIER if days is None else timedelta(days=_checked_days(days))

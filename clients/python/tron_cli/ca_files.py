@@ -26,8 +26,9 @@ def pair_in(folder: Path, name: str) -> Pair:
 
 
 def make_folder(folder: Path) -> None:
-    """Create the directory of a CA, to which only its owner has access. Raises FileExistsError if other users have
-    access to an existing directory that has files but no CA, and OSError if the directory cannot be created."""
+    """Create the directory of a CA, to which only its owner has access. If the directory exists and is empty or
+    contains a CA, take the access of other users away. Raises FileExistsError if other users have access to an existing
+    directory that contains other files but no CA, and OSError if the directory cannot be created."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     mode = stat.S_IMODE(folder.stat().st_mode)
     if mode & 0o077:
@@ -54,6 +55,6 @@ def write_pair(pair: Pair, cert: bytes, key: bytes, *, force: bool) -> None:
 
 
 def write_certificate(path: Path, cert: bytes) -> None:
-    """Write a certificate, or replace it at once: a reader finds the complete former content or the complete new
-    one."""
+    """Write a certificate. An existing file is replaced as a whole: a reader finds either the complete former content
+    or the complete new content."""
     write_whole(path, cert, durable=True, mode=CERTIFICATE_MODE)

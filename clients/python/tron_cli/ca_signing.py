@@ -39,7 +39,8 @@ class Authority:
 
     @classmethod
     def load(cls, certificate: bytes, key: bytes) -> Authority:
-        """Return the CA in two PEM files. Raises ValueError if they are damaged or do not belong together."""
+        """Return the CA with this certificate and this key, which are in PEM. Raises ValueError if they are damaged or
+        do not belong together."""
         found = load_pem_private_key(key, password=None)
         signed = x509.load_pem_x509_certificate(certificate)
         if not isinstance(found, ec.EllipticCurvePrivateKey) or signed.public_key() != found.public_key():
@@ -52,7 +53,7 @@ class Authority:
         return self._certificate.public_bytes(Encoding.PEM), _pem(self._key)
 
     def issue(self, contents: Contents) -> tuple[bytes, bytes]:
-        """Create a key, and return a certificate for it, and the key, both as PEM."""
+        """Create a key and a certificate for it. Return the certificate and the key, both as PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
         return self._leaf(contents, key.public_key()), _pem(key)
 

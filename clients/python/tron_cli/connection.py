@@ -115,8 +115,8 @@ def not_there(name: str, address: str, detail: str = "") -> str:
 
 
 def require_registry(client: RegistryClient) -> None:
-    """End the command with an error if the registry does not answer. Called before opening a stream, which would wait
-    forever without a message."""
+    """End the command with an error if the registry does not answer. Called before a stream is opened, because a stream
+    would wait for the registry forever, without a message."""
     client.list_events(limit=1)
 
 
@@ -126,8 +126,8 @@ def _refuse(constant: str) -> None:
 
 
 def labels_from(words: Iterable[str]) -> dict[str, object]:
-    """Return the labels in words of the form `key=text` or `key:=json`. End the command with a usage error for any
-    other word."""
+    """Return the labels that words of a command line describe, each in the form `key=text` or `key:=json`. End the
+    command with a usage error if a word has any other form."""
     labels: dict[str, object] = {}
     for word in words:
         key, equals, value = word.partition("=")

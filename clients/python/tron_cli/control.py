@@ -1,5 +1,5 @@
-"""Sends requests to a running demo. The demo listens on a socket that only its user can open; the name of the socket is
-derived from the address of the registry.
+"""Sends requests to a running demo. The demo listens on a socket that only the user who started the demo can open; the
+name of the socket is derived from the address of the registry.
 
 A request is one JSON object on one line, and so is the answer. This module imports no large packages, because every
 agent of a demo fleet imports it.
@@ -35,9 +35,9 @@ class NoDemo(ControlError):
 
 
 def control_path(registry: str) -> Path:
-    """Return the path of the socket of the demo at the registry with this address. Creates the folder of the socket if
-    it is missing. Raises ControlError if the folder cannot be used, other users have access to it, or the path is too
-    long."""
+    """Return the path of the socket on which the demo for this registry listens. `registry` is an address. Creates the
+    folder of the socket if it is missing. Raises ControlError if the folder cannot be used, other users have access to
+    it, or the path is too long."""
     base = os.environ.get("XDG_RUNTIME_DIR", "")
     folder = Path(base) / "tron" if base else Path(tempfile.gettempdir()) / f"tron-{os.getuid()}"
     try:

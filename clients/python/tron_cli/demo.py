@@ -46,7 +46,7 @@ def demo(
         str, typer.Option(metavar="ID", help="Kill this agent (SIGKILL) once; its parent restarts it.")
     ] = "",
     hang: Annotated[
-        str, typer.Option(metavar="ID", help="Stop this agent (SIGSTOP): its stream stays open without heartbeats.")
+        str, typer.Option(metavar="ID", help="Suspend this agent (SIGSTOP): its stream stays open without heartbeats.")
     ] = "",
     stall: Annotated[
         str, typer.Option(metavar="ID", help="Freeze this agent's activity counter; its heartbeats continue.")

@@ -53,8 +53,8 @@ def name_of(number: int) -> str:
 class EndRequests:
     """The signals that asked the program to stop. Times are in seconds on one monotonic clock.
 
-    If the program continues to run after a signal, the request expires: an end long after the signal is a failure like
-    any other.
+    A signal is a request that expires: if the program continues to run and ends long after the signal, its end is a
+    failure like any other.
     """
 
     _until: dict[int, float] = field(default_factory=dict)  # until when each of them counts
@@ -66,11 +66,11 @@ class EndRequests:
             self._until[number] = now + max(lapses, _BY_HAND if from_terminal else 0.0)
 
     def answered(self, ending: Ending, now: float) -> str | None:
-        """Return the name of the signal that had asked for this ending; None if no signal had.
+        """Return the name of the signal that asked for this ending; None if no signal did.
 
-        A signal had asked for it if it killed the program, if the program exited with the exit code of the signal, or
-        if the program exited before the request expired. After SIGTERM, any ending before the request expires counts,
-        because a service that was stopped should stay stopped.
+        A signal asked for the ending in each of these cases: the signal killed the program; the program exited with the
+        exit code of the signal; the program exited before the request of the signal expired. After SIGTERM, any ending
+        before the request expires counts, because a service that was stopped should stay stopped.
         """
         for number, until in self._until.items():
             any_way = number == signal.SIGTERM or ending.signal_name is None
@@ -83,5 +83,6 @@ class EndRequests:
         self._until.clear()
 
     def pending(self, now: float) -> bool:
-        """Return whether a request to stop has not expired yet. The program should not be started while it has not."""
+        """Return whether a request to stop has not expired yet. Until it has expired, the program should not be
+        started."""
         return any(now <= until for until in self._until.values())

@@ -4,8 +4,8 @@ orders.
 Each agent has its own process so that a kill is a real kill: SIGKILL breaks the agent's stream as a crash would, and
 SIGSTOP hangs that agent alone; threads or tasks of one process could only imitate this. A process is affordable: an
 agent takes about 0.15 s of one core to start and 20 MB of memory, so some thirty agents are alive within a few seconds
-on two cores. Most of that time is the import of grpc, and a process that has imported grpc must not fork, so a common
-ancestor would save little.
+on two cores. The import of grpc takes most of the start time. A process that has imported grpc must not fork, so each
+agent must import grpc even if all agents are forked from one process, and such a process would save little.
 
 The fleet owns the processes but restarts none of them on its own: a parent asks the fleet to restart its child.
 """
@@ -64,7 +64,7 @@ class Member:
 
     @property
     def running(self) -> bool:
-        """Whether the agent has a process; the process may be stopped."""
+        """Whether the agent has a process. A process that is suspended (SIGSTOP) counts too."""
         return self.process is not None and self.process.returncode is None
 
     @property

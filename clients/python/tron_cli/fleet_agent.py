@@ -1,9 +1,9 @@
 """One agent of a demo fleet, as a process: `python -m tron_cli.fleet_agent`, started by `fleet`.
 
-The first line on stdin is the agent's declaration. Then the lines `freeze` and `thaw` stop and continue its activity
-counter, and the end of stdin ends the agent, so that it does not outlive the fleet. The agent writes one line to stdout
-once it is registered. An agent with children restarts them with the SDK's Supervisor, by a request to the fleet, which
-owns the processes.
+The first line on stdin is the agent's declaration. A later line `freeze` stops the activity counter of the agent, and a
+line `thaw` lets the counter continue. The agent ends when stdin ends, so that it does not outlive the fleet. The agent
+writes one line to stdout once it is registered. An agent with children restarts them with the SDK's Supervisor, by a
+request to the fleet, which owns the processes.
 """
 
 from __future__ import annotations

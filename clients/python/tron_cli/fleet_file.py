@@ -29,8 +29,8 @@ class FleetFileError(Exception):
 
 
 class Row(BaseModel):
-    """One service of a catalogue. Unless stated otherwise, the fields have the names and meanings of those of a service
-    in the API of the registry; intervals are in seconds."""
+    """One service of a catalogue. Unless stated otherwise, a field has the name and the meaning of the corresponding
+    field of a service in the API of the registry; intervals are in seconds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 

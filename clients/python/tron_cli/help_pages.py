@@ -39,7 +39,8 @@ class PlainCommand(TyperCommand):
 
 
 class PlainGroup(TyperGroup):
-    """A group of commands with a plain help page, which lists the commands by their `rich_help_panel`."""
+    """A group of commands with a plain help page. The page lists the commands in sections, one for each
+    `rich_help_panel`."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the words of the usage line after the name of the group."""

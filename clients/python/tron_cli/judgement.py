@@ -79,8 +79,9 @@ def monitor_at(monitor: str, registry: str) -> Iterator[MonitorClient]:
 
 
 def monitor_address_of(monitor: str, registry: str) -> str:
-    """Return `monitor`, or if it is empty, the address at which TRON is registered. If TRON is not registered, return
-    its default address for the default registry; otherwise end the command with one line."""
+    """Return `monitor` unless it is empty; otherwise return the address at which TRON is registered. If TRON is not
+    registered, return TRON's default address if `registry` is the default registry; for any other registry, end the
+    command with one line."""
     if monitor:
         return monitor
     from tron_client.discovery import Unreachable
@@ -108,8 +109,8 @@ def explain(
     """Explain the liveness of a service, and what happens next.
 
     The command prints TRON's verdict, the rule that applied, the next deadlines and the evidence. It also prints the
-    safety margin: how far the longest gap between two heartbeats was from the silence after which the service is
-    declared down.
+    safety margin: the time after which a silent service is declared down, minus the longest gap so far between two
+    heartbeats, as a share of that time.
     """
     from tron_client.errors import ServiceNotFound
 

@@ -39,10 +39,10 @@ def deny(
     description: Annotated[str, typer.Option(metavar="TEXT", help="Why the JWT is denied.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Refuse a JSON Web Token (JWT) from now on, although it is still valid at its issuer.
+    """Refuse a JSON Web Token (JWT) from now on, even if its issuer still considers it valid.
 
     The JWT is refused at all ports, and open calls that use it end within a second. A JWT without an id (jti) cannot be
-    denied alone; deny its principal with: tron grant deny
+    denied individually; deny its principal with: tron grant deny
     """
     issuer, jwt_id, ends_at = _named(issuer, jwt_id, file)
     with access(registry) as client:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 WHICH_ALERTS = "give one of these: an ALERT_ID, --all, or a filter (--service, --recipient or both)"
 ONE_AT_A_TIME = "use only one of these options at a time"
-FORCE_NEEDS_CHANGES = "--force requires a service and its changes: --service ID NAME=VALUE"
+FORCE_NEEDS_CHANGES = "--force requires --service ID and at least one threshold to change, as NAME=VALUE"
 FORCE_HINT = "; use --force to set thresholds of a service that is not registered yet"
 OVERRIDES_ONLY_LISTS = (
     "--overrides lists all overrides and cannot be combined with other arguments; for one service, use --service ID"
@@ -275,7 +275,7 @@ TOO_MANY_CALLERS = "too many commands are using the demo at once; try again"
 ORDER_IS_AN_OBJECT = "an order must be a JSON object"
 KILLED = "killed"
 KILLED_UNTIL_RESUMED = "killed; it will be killed again after each restart until you use --resume"
-STOPPED = "stopped (SIGSTOP), so that it sends no heartbeats"
+STOPPED = "suspended (SIGSTOP), so that it sends no heartbeats"
 MADE_TO_STALL = "made to stall: it sends heartbeats but makes no progress"
 STARTED_AGAIN = "started again"
 LEFT_ALONE = "left as it is, because it runs normally"
@@ -339,7 +339,7 @@ def none_of(word: str, known: Iterable[str]) -> str:
 
 
 LABELS_MUST_BE_JSON = "must have values that JSON supports; write dates and times as strings"
-DEFAULTS_MUST_BE_A_TABLE = "defaults: [defaults] must be a table, and so must its labels"
+DEFAULTS_MUST_BE_A_TABLE = "defaults: [defaults] must be a table, and so must the labels in it"
 SERVICE_MUST_BE_TABLES = "service: [[service]] must be an array of tables"
 NO_SERVICE = "the file has no [[service]] table"
 

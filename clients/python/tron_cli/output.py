@@ -54,8 +54,8 @@ out = Output()
 
 
 def plain_rows(table: Table) -> list[str]:
-    """Return a table as plain lines: its title, if it has one, its headings, and one line for each row. Columns are
-    padded to the width of their longest value of at most `WIDEST_COLUMN` characters."""
+    """Return a table as plain lines: its title, if it has one, its headings, and one line for each row. A column is as
+    wide as its longest value; values longer than `WIDEST_COLUMN` characters do not count."""
     columns = [[_plain(column.header), *map(_plain, column.cells)] for column in table.columns]
     if not table.show_header:
         columns = [column[1:] for column in columns]

@@ -61,8 +61,8 @@ def policy(
         typer.Option(
             metavar="ID",
             help=(
-                "Show or change the thresholds of the service with this id. Without an ID, the option "
-                "means --overrides."
+                "Show or change the thresholds of the service with this id. --service without an ID is the same "
+                "as --overrides."
             ),
         ),
     ] = "",
@@ -196,8 +196,8 @@ def maintenance(
 ) -> None:
     """Put a service under maintenance, or list the services under maintenance.
 
-    While a service is under maintenance, alerts about it are held back and it is not deregistered. The registry stores
-    the maintenance under the id of the service, so it survives restarts.
+    While a service is under maintenance, alerts about it are held back and it is not deregistered. Maintenance belongs
+    to the id of the service, so it continues if the service or the registry restarts.
     """
     if off and (minutes is not None or reason):
         raise typer.BadParameter(messages.OFF_TAKES_NOTHING, param_hint="--off")

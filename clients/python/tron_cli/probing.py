@@ -89,8 +89,8 @@ def _report(row: Row, finding: Finding, as_json: bool) -> None:
 
 
 async def check(url: str, timeout: float) -> Finding:
-    """Check the program at a URL, and return the result. An error of the program is part of the result and never
-    raised. `timeout`: seconds."""
+    """Check the program at a URL, and return the result. If the program has an error, the result contains the error;
+    nothing is raised. `timeout` is in seconds."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port

@@ -72,13 +72,14 @@ def child(
     policy: RestartPolicy | None = None,
     more: dict[str, str] | None = None,
 ) -> Child:
-    """Return a child. `command` returns its command line from the listen address, the ready file, and a dictionary with
-    the addresses of the earlier children and the additional addresses of this child."""
+    """Return a child. `command` returns the command line of the child. Its arguments are the listen address, the ready
+    file, and a dictionary with the addresses of the earlier children and the additional addresses of this child."""
     return Child(name, address_key, listen, command, ChildLife(policy or RestartPolicy()), dict(more or {}))
 
 
 class Supervisor:
-    """Starts the children, each once the addresses of the earlier ones are known, and restarts each child that dies.
+    """Starts the children in order, and restarts each child that dies. A child is started once the addresses of all
+    earlier children are known.
 
     `scratch` is an existing folder for the children's ready files; `on_ready` is called once, when all children serve.
     """
@@ -110,7 +111,8 @@ class Supervisor:
             each.send(signal.SIGKILL)
 
     async def run(self) -> int:
-        """Run until stopped; return the exit code: 0 after a drain, 1 if a child never served, 130 after a kill."""
+        """Run until stopped; return the exit code: 0 if the children were drained, 1 if a child never served, 130 if a
+        second call of `stop` killed the children."""
         loop = asyncio.get_running_loop()
         handled = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         for number in handled:

@@ -83,8 +83,8 @@ class Program:
         self.wait()
 
     def end_was_asked_for(self, ending: Ending) -> str | None:
-        """Return the name of the signal that had asked for this ending. If no signal had, forget all signals and return
-        None."""
+        """Return the name of the signal that asked for this ending. If no signal did, return None, and forget all
+        earlier signals, so that none of them counts for the next run of the program."""
         with self._changed:
             asked = self._requests.answered(ending, time.monotonic())
             if asked is None:

@@ -63,8 +63,9 @@ class Redactor:
         return text
 
     def document(self, value: Any, name: str = "") -> Any:
-        """Return a JSON document without secrets: `text` is applied to all its texts, and texts with a name like
-        `token` are removed. `name`: the name of `value` in the document."""
+        """Return a part of a JSON document without secrets: `text` is applied to all its texts, and each text whose
+        name in the document is like `token` is removed. `name`: the name in the document under which `value` is
+        found."""
         if isinstance(value, Mapping):
             return {self.text(str(key)): self.document(each, str(key)) for key, each in value.items()}
         if isinstance(value, list | tuple):
@@ -74,8 +75,8 @@ class Redactor:
         return value
 
     def settings(self, value: Any, name: str = "") -> Any:
-        """Return settings, as read from TOML or JSON, with only harmless values. `name`: the name of the setting with
-        this value."""
+        """Return settings, as read from TOML or JSON. A text is removed unless the name of its setting is known to be
+        harmless. `name`: the name of the setting that has this value."""
         if isinstance(value, bool | int | float) or value is None:
             return value
         if isinstance(value, Mapping):
@@ -130,8 +131,8 @@ def _flag_value(name: str, value: str, redactor: Redactor) -> str:
 
 
 def environment(variables: Mapping[str, str], redactor: Redactor) -> dict[str, str]:
-    """Return the environment variables whose names begin with TRON_, with harmless values only. All other variables are
-    left out."""
+    """Return the environment variables whose names begin with TRON_. A value is removed unless it is known to be
+    harmless. Variables with other names are left out."""
     shown = {}
     for variable, value in sorted(variables.items()):
         if not variable.startswith("TRON_"):
@@ -143,8 +144,8 @@ def environment(variables: Mapping[str, str], redactor: Redactor) -> dict[str, s
 
 
 def removed_texts(value: Any, name: str = "") -> set[str]:
-    """Return the texts that `Redactor.settings` removes from these settings, so that they can be removed elsewhere
-    too."""
+    """Return the texts in these settings that `Redactor.settings` removes, so that the same texts can be removed from
+    other data too."""
     if isinstance(value, Mapping):
         return {text for key, each in value.items() for text in removed_texts(each, str(key).replace("-", "_"))}
     if isinstance(value, list | tuple):

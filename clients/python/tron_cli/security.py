@@ -98,9 +98,9 @@ def enable(
     Registrations and events are kept. If the settings contain no certificate, the command creates one with a private CA
     (see: tron ca). It also creates an administrator token for the first steps, valid for one hour.
 
-    If the data directory already has principals, the tokens of these would be accepted from now on, no matter who
-    created them. In this case the command lists the principals and changes nothing, until you decide with --keep-access
-    or --revoke-access.
+    If the data directory already has principals, their tokens would be accepted from now on, no matter who created
+    them. In this case the command lists the principals and changes nothing, until you decide with --keep-access or
+    --revoke-access.
     """
     if keep_access and revoke_access:
         raise typer.BadParameter(security_messages.KEEP_OR_REVOKE, param_hint="--keep-access")
@@ -146,8 +146,9 @@ def enable(
 def admin_token(data_dir: DataDirOption = DATA_DIR, file: OutOption = None, force: ForceOption = False) -> None:
     """Create an administrator token, valid for one hour.
 
-    The command needs no other token, only write access to the data directory of the registry. Use it for the first
-    token, or if all others are lost. The registry may be running. The audit log records that the token was created.
+    The command needs no other token, only write access to the data directory of the registry. Use this command to
+    create the first token, or if the tokens of all administrators are lost. The registry may be running. The audit log
+    records that the token was created.
     """
     with _failing():
         folder = _registry_folder(data_dir, existing=True)

@@ -100,7 +100,7 @@ def not_a_jwt(file: str) -> str:
 
 def jwt_without_id(file: str, issuer: str, subject: str) -> str:
     return (
-        f"the JWT in {file} has no id (jti), so it cannot be denied alone; to deny its principal, run: "
+        f"the JWT in {file} has no id (jti), so it cannot be denied individually; to deny its principal, run: "
         f"tron grant deny 'jwt:{issuer}#{subject}'"
     )
 
@@ -207,7 +207,7 @@ def not_your_directory(folder: str, owner: str) -> str:
 
 
 def not_a_program(name: str) -> str:
-    return f"{name!r} is neither monitor nor gateway; the registry creates its own token"
+    return f"{name!r} is not a program with a token of its own; write monitor or gateway"
 
 
 def program_token_made(program: str, file: str) -> str:

@@ -46,8 +46,8 @@ class ServiceOptions:
         list[str] | None,
         typer.Option(
             metavar="PATTERN",
-            help="Refuse to be the parent of services of other owners with this id. A * at the end matches "
-            "all ids with that prefix. May be repeated.",
+            help="Refuse to be the parent of any service that has this id and belongs to another owner. A * at the "
+            "end matches all ids with that prefix. May be repeated.",
         ),
     ] = None
 
@@ -69,8 +69,8 @@ _OPTIONS = inspect.signature(ServiceOptions, eval_str=True).parameters
 
 
 def with_service_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command that has the options of `ServiceOptions` in place of its parameter `options`, and passes their
-    values to it."""
+    """Return a command that has the options of `ServiceOptions` instead of the parameter `options`. When it is called,
+    it passes the values of these options to the original command."""
 
     @functools.wraps(command)
     def run(**values: Any) -> None:

@@ -255,7 +255,7 @@ def register(
             metavar="SECONDS",
             help=(
                 "How long the activity counter may stay unchanged before the service is considered "
-                "stalled. Default: forever."
+                "stalled. Default: no limit."
             ),
         ),
     ] = None,

@@ -27,7 +27,8 @@ _ERRORS = "tron.like"
 
 
 class OutputFailed(Exception):
-    """Standard output could not be written. `gone` is True if its reader has closed it, as `head` does."""
+    """Standard output could not be written. `gone` is True if the program that reads the output, such as `head`, has
+    closed it."""
 
     def __init__(self, error: OSError | ValueError) -> None:
         self.gone = isinstance(error, OSError) and error.errno == errno.EPIPE

@@ -93,7 +93,8 @@ def up(
         Path,
         typer.Option(
             metavar="DIR",
-            help="The directory for all state of the system. An empty or missing directory begins a new system.",
+            help="The directory for all state of the system. If it is empty or does not exist, a new system is "
+            "created in it.",
         ),
     ] = Path("tron-data"),
     registry_listen: Annotated[
@@ -151,21 +152,23 @@ def up(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="The certificate of the servers in PEM, followed by the certificates of its issuers. With "
+            help="The certificate of the servers in PEM format, followed by the certificates of its issuers. With "
             "it, all ports speak TLS only.",
         ),
     ] = None,
     key: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="The private key of --cert in PEM. Only the owner of the file may have access to it."
+            metavar="FILE",
+            help="The private key of --cert in PEM format. Only the owner of the file may have access to it.",
         ),
     ] = None,
     client_ca: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help=("A CA bundle in PEM. With it, all ports require a client certificate that one of these CAs issued."),
+            help="A CA bundle in PEM format. With it, all ports require a client certificate that one of these CAs "
+            "issued.",
         ),
     ] = None,
     ca: Annotated[
@@ -173,7 +176,7 @@ def up(
         typer.Option(
             metavar="FILE",
             help=(
-                "The CA bundle in PEM with which the programs verify each other's certificates. Default: "
+                "The CA bundle in PEM format with which the programs verify each other's certificates. Default: "
                 "the bundle of --client-ca."
             ),
         ),
@@ -182,7 +185,7 @@ def up(
         str,
         typer.Option(
             metavar="NAMES",
-            help="Additional host names by which clients may call the HTTP ports, separated by commas. The "
+            help="Additional host names that clients may use for the HTTP ports, separated by commas. The "
             "names in --cert, localhost and the hosts of the listen addresses need not be listed.",
         ),
     ] = "",
@@ -191,15 +194,16 @@ def up(
         typer.Option(
             metavar="ADDRS",
             help="Addresses of reverse proxies, separated by commas. The HTTP ports use the headers "
-            "X-Forwarded-Host, X-Forwarded-Proto and X-Forwarded-For only if one of these addresses "
-            "sends them.",
+            "X-Forwarded-Host, X-Forwarded-Proto and X-Forwarded-For only if the request comes from one of these "
+            "addresses.",
         ),
     ] = "",
     authentication: Annotated[
         bool | None,
         typer.Option(
             "--authentication/--no-authentication",
-            help="Whether callers must authenticate. To set up certificates and tokens, use: tron security enable",
+            help="Whether callers must authenticate. Default: --no-authentication, unless the settings file or "
+            "TRON_SECURITY_AUTHENTICATION says otherwise. To set up certificates and tokens, use: tron security enable",
             show_default=False,
         ),
     ] = None,

@@ -26,11 +26,13 @@ REGISTRY_FOLDER = "registry"
 def issue_credentials(
     data_dir: Path, security: Mapping[str, SecuritySettings], programs: Iterable[str]
 ) -> dict[str, Path]:
-    """Create a token for each program, revoke its former tokens, and return the files with the tokens by program.
+    """Create a token for each program, revoke the earlier tokens of the program, and return the files with the new
+    tokens, by program.
 
-    Returns no files if callers need not authenticate, or if a certificate authenticates the programs; the rights are
-    then granted to the principal of the certificate. `programs`: all except the registry, which creates its own token.
-    Ends the command with one line if the tokens cannot be created.
+    If callers need not authenticate, no tokens are created. If a certificate authenticates the programs, no tokens are
+    created either; instead, the rights of the programs are granted to the principal of the certificate. `programs`: the
+    names of all programs except the registry, which creates its own token. Ends the command with one line if the tokens
+    cannot be created.
     """
     settings = security["registry"]
     if not settings.authentication:

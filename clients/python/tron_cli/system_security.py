@@ -44,9 +44,9 @@ def check_security(
     """Return the security settings of each program, and set the environment variables with which the programs connect
     to each other.
 
-    `tables`: the content of the settings file; `given`: the settings from flags; `listens`: the addresses by their
-    flags. Ends the command with one line if the settings are invalid, or if an address that other machines can reach
-    would lack TLS or authentication although --insecure-listen is not given.
+    `tables`: the content of the settings file; `given`: the settings from flags; `listens`: the listen addresses, by
+    the flag of each address. Ends the command with one line if the settings are invalid, or if an address that other
+    machines can reach would lack TLS or authentication although --insecure-listen is not given.
     """
     from grid_hosting.security import client_environment, read_security  # it takes pydantic, which few commands need
 

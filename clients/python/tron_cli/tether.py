@@ -1,5 +1,5 @@
-"""Replaces itself by a program that the kernel kills when its parent dies: `python tether.py PARENT_PID SIGNALS PROGRAM
-ARGS...`.
+"""Replaces this process by a program, and has the kernel kill the program when the parent of this process dies: `python
+tether.py PARENT_PID SIGNALS PROGRAM ARGS...`.
 
 A supervisor that is killed (kill -9, out of memory) cannot end its children; without this module they would keep their
 ports and serve unsupervised. The kernel can end them: PR_SET_PDEATHSIG survives exec. It is set here, in a small
@@ -22,8 +22,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def tethered(command: list[str], blocked: set[int] | None = None) -> list[str]:
-    """Return a command line that runs `command` so that it is killed when the calling process dies. In it only the
-    signals in `blocked` are blocked; None leaves the blocked signals as they are."""
+    """Return a command line that runs `command` as a program that the kernel kills when the calling process dies.
+    `blocked`: the signals that are blocked in this program; None means the signals that the calling process blocks."""
     mask = "-" if blocked is None else ",".join(str(int(each)) for each in sorted(blocked)) or "0"
     # -I -S: neither the environment nor site-packages, so that nothing can slow down or break this step.
     return [sys.executable, "-I", "-S", __file__, str(os.getpid()), mask, *command]

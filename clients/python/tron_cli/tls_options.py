@@ -84,8 +84,9 @@ _CONTEXT = inspect.Parameter("tls_context", inspect.Parameter.POSITIONAL_OR_KEYW
 
 
 def connects(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command that also has the options --ca, --cert, --key and --profile. It runs with their values in
-    environment variables, where the SDK, and programs that the command starts, find them."""
+    """Return a command that also has the options --ca, --cert, --key and --profile. While the command runs, environment
+    variables have the values of these options, so that the SDK, and programs that the command starts, use the
+    values."""
 
     own = inspect.signature(command, eval_str=True)
     given = next((each.name for each in own.parameters.values() if each.annotation is typer.Context), None)

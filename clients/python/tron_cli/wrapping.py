@@ -77,21 +77,22 @@ def run(
 ) -> None:
     """Run a program as an agent, and exit with its exit code.
 
-    The command sends heartbeats while the program runs. When the program ends, the command reports to the parent of the
-    service how it ended. The program runs whether or not the registry is available; heartbeats begin once the registry
-    answers. The program finds the id of its service in TRON_SERVICE_ID, the address of the registry in TRON_REGISTRY,
-    and the paths of the certificates in TRON_CA, TRON_CERT and TRON_KEY. It does not receive TRON_TOKEN, unless
-    --pass-token is given.
+    tron run sends heartbeats while the program runs. When the program ends, tron run reports to the parent of the
+    service how the program ended. The program runs whether or not the registry is available; heartbeats begin once the
+    registry answers. The program finds the id of its service in the environment variable TRON_SERVICE_ID, the address
+    of the registry in TRON_REGISTRY, and the paths of the certificates in TRON_CA, TRON_CERT and TRON_KEY. It does not
+    receive TRON_TOKEN, unless --pass-token is given.
 
-    With --restart, the command restarts a program that fails: the first time without a delay, then after 1 s, 2 s, 4 s
-    and so on. The parent is notified of each restart. If the program fails and no restart is left, the parent is
-    notified with severity CRITICAL.
+    With --restart, tron run restarts a program that fails: the first time without a delay, then after 1 s, 2 s, 4 s and
+    so on. The parent is notified of each restart. If the program fails and no restart is left, the parent is notified
+    with severity CRITICAL.
 
-    Alerts about the children of the service are printed on stderr. The command acknowledges them, except CRITICAL
-    alerts: these escalate to the parent of the service or to the operators, because this command cannot act on them.
+    Alerts about the children of the service are printed on stderr. tron run acknowledges them, except CRITICAL alerts:
+    these escalate to the parent of the service or to the operators, because tron run cannot act on them.
 
-    The command forwards each signal that it receives to the program, once. It can be process 1 of a container, because
-    it also reaps orphaned processes of the program. If a signal asked the program to stop, its end is not a failure.
+    tron run forwards each signal that it receives to the program exactly once. It can be process 1 of a container,
+    because it also reaps orphaned processes of the program. If the program exits because a signal told it to stop, that
+    does not count as a failure.
     """
     declared = options.keywords()
     if shutil.which(command[0]) is None:
@@ -192,7 +193,7 @@ class _News:
         self._restarts_used_up: dict[str, object] = {}
 
     def end_restarts(self, restarts: int, window: float) -> None:
-        """Record that no restart is left, so that the report about the end says so."""
+        """Record that no restart is left, so that `tell_end` reports this."""
         self._restarts_used_up = {
             "restart_count": restarts,
             "max_restarts": restarts,

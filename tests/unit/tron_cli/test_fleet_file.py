@@ -113,7 +113,7 @@ def test_a_row_is_found_by_id_by_key_and_by_a_name_that_only_it_has() -> None:
         ("", r"the file has no \[\[service\]\] table"),
         ("[servce]", r"servce: is unknown; a catalogue has title"),
         ("service = 1", "must be an array of tables"),
-        ("defaults = 1", "must be a table, and so must its labels"),
+        ("defaults = 1", "must be a table, and so must the labels in it"),
         ("title = 1\n" + of(row("a")), "title: must be a string"),
         (of("name = 'a'"), "service 1: service_id: Field required"),
         (of(row("a"), row("b", prot="1")), r"service 2 \(b\): prot: Extra inputs are not permitted"),
