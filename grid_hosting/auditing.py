@@ -53,15 +53,16 @@ class Trail(Protocol):
         ...
 
     async def completed(self, act: Coroutine[Any, Any, T]) -> T:
-        """Run an act, including the write of its record, and return its result. It runs to its end even if this call is
-        cancelled."""
+        """Run the coroutine of an act, which also writes the record of the act, and return its result. The coroutine
+        runs to its end even if this call is cancelled."""
         ...
 
 
 class Auditing(WrappingInterceptor):
-    """Records the acts and refusals at one server. `acts` has the methods with which operators and administrators
-    change something; `targets` has further methods whose refusals are recorded with a target. Both map the name of a
-    method to the function that reads the target from its requests."""
+    """Records the acts and refusals at one server. `acts` and `targets` map the name of a method to the function that
+    returns the target of a request: the id or name that the request is about. The methods in `acts` are those with
+    which operators and administrators change something. `targets` has further methods, of which only refusals are
+    recorded, with a target."""
 
     def __init__(
         self,
@@ -129,10 +130,13 @@ def record_of(
     named: str = "",
     find: Find = lambda _: None,
 ) -> AuditRecord:
-    """Return an audit record about the current call. `actor` is the caller; if it is None, the current principal is.
-    `named` is the name of the principal for which a relay calls; if it is empty, the metadata may have one. That
-    principal becomes the actor of the record only if the caller is a relay and `find` knows the name; otherwise the
-    caller does, because anyone can send an invented name."""
+    """Return an audit record about the current call. `actor` is the principal that called; None means the current
+    principal.
+
+    If the caller is a relay, it may call for another principal: `named` is the name of that principal; if `named` is
+    empty, the name is taken from the metadata of the call. If `find` knows the name, that principal is the actor of the
+    record. In all other cases the caller is the actor, because anyone can send an invented name.
+    """
     principal = actor or current_principal()
     names = [named] if named else [_text(value) for name, value in _metadata(context) if name == ON_BEHALF_OF]
     found = find(names[0]) if len(names) == 1 and Role.RELAY in principal.roles else None
@@ -149,7 +153,7 @@ def record_of(
 
 
 def outcome_of(error: TronError) -> str:
-    """Return the reason of an error without its prefix, such as `PERMISSION_DENIED`."""
+    """Return the reason of an error without the prefix ERROR_REASON_; for example `PERMISSION_DENIED`."""
     return error.reason.removeprefix("ERROR_REASON_")
 
 

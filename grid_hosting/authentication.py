@@ -1,8 +1,9 @@
 """The interceptor that authenticates the callers of a gRPC server, and checks their roles.
 
 It decides once for each call or stream, before the handler runs, so messages on an open stream cost nothing. It wraps
-the handlers because only a handler sees the certificate of the client. A wrapped handler is of the same kind (unary or
-streaming), because a client whose stream is refused by a handler of another kind receives no answer.
+the handlers because only a handler sees the certificate of the client. The new handler is of the same kind (unary or
+streaming) as the handler that it wraps: if a handler of another kind refused a stream, the client would receive no
+answer.
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class Authentication(WrappingInterceptor):
-    """Authenticates the callers of one server, and checks their roles. For each method, `roles` has the roles of which
-    a caller needs at least one; a method that is not in it is refused. Health checks need no credential, and every
-    authenticated caller may use reflection."""
+    """Authenticates the callers of one server, and checks their roles. `roles` maps each method to a set of roles, of
+    which a caller needs at least one. Calls of a method that is not in `roles` are refused. Health checks need no
+    credential, and every authenticated caller may use reflection."""
 
     def __init__(
         self,
@@ -128,7 +129,9 @@ class Authentication(WrappingInterceptor):
             why = f"needs the role {names}, which {principal.name} does not have" if names else "no role may call it"
             raise self._denied(f"{method}: {why}", method, context, principal)
         if named and needed and Role.RELAY not in needed:
-            raise self._denied(f"{method}: a relay cannot call it for another principal", method, context, principal)
+            raise self._denied(
+                f"{method}: a relay cannot call this method for another principal", method, context, principal
+            )
         return principal, credential
 
     async def _valid(self, credential: Credential, context: Context) -> Principal:

@@ -64,8 +64,8 @@ def check_authorities(setting: str, bundle: bytes) -> None:
 
 
 def warning_due(not_after: datetime, now: datetime) -> timedelta | None:
-    """Return the shortest period of WARN_BEFORE within which a certificate expires. Return None if it expires later,
-    and zero if it has already expired."""
+    """Return the period of the warning that is due for a certificate: the shortest of the periods in WARN_BEFORE within
+    which the certificate expires. Return None if it expires later, and zero if it has already expired."""
     left = not_after - now
     if left <= timedelta(0):
         return timedelta(0)

@@ -4,14 +4,16 @@ A full collection visits every live container: about 90 for each stream, so it t
 again and again while a fleet attaches. With this module, a full collection visits only objects that were created since
 the last one, because the objects that survive it are excluded from later collections (`gc.freeze`).
 
-Young collections can take as long. Python starts one when the number of created containers minus the number of freed
-ones reaches a threshold. If each heartbeat frees what the previous one created, that takes long, and hundreds of
-thousands of objects accumulate before. So `step` collects at regular intervals instead.
+A collection of young objects can take as long. Python starts one when the number of created containers minus the number
+of freed containers reaches a threshold. If each heartbeat frees the containers that the previous heartbeat created, the
+threshold is reached late, and hundreds of thousands of objects have accumulated by then. So `step` collects at regular
+intervals instead.
 
-Reference counts free nearly all memory of a server, frozen or not; only cycles need the collector. Measured: a call or
-stream that ends leaves 5 objects of grpc in a cycle and none of ours (a test checks that); a call that is refused
-leaves 44. So the cycles of calls that are running during a freeze can stay in memory. They are counted, and when they
-may have become too many, one collection visits everything; nothing else can limit that memory.
+Reference counts free nearly all objects of a server, frozen or not; only reference cycles need the collector. Measured:
+a call or stream that ends leaves 5 objects of grpc in a cycle and none of ours (a test checks that); a call that is
+refused leaves 44. If a call is running during a freeze, its cycles can be frozen, and then stay in memory after it
+ends. So such calls are counted. When there were many of them, one collection visits all objects, frozen ones too;
+nothing else can limit that memory.
 """
 
 from __future__ import annotations

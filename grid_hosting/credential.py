@@ -25,8 +25,9 @@ _SCHEME = "bearer "
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """The credential of a call: exactly one of `token`, `spiffe_id`, `common_name` and `principal` is set. All of them
-    are empty for a certificate that admits its holder to the port but does not identify a principal."""
+    """The credential of a call. If it identifies a caller, exactly one of `token`, `spiffe_id`, `common_name` and
+    `principal` is set. A certificate may admit its holder to the port without identifying a principal; then none of
+    them is set."""
 
     token: str = field(default="", repr=False)
     spiffe_id: str = ""
@@ -140,7 +141,8 @@ def principal_of_certificate(pem: bytes, rules: CertificateRules) -> str:
 
 @lru_cache(maxsize=1024)
 def serial_of(der: bytes | None) -> str:
-    """Return the serial number of a verified certificate in DER, in hexadecimal; empty if there is no certificate."""
+    """Return the serial number of a verified client certificate, in hexadecimal; empty if there is no certificate.
+    `der` is the certificate in DER format."""
     return f"{x509.load_der_x509_certificate(der).serial_number:x}" if der else ""
 
 

@@ -12,12 +12,14 @@ from pathlib import PurePath
 
 
 class Order(IntEnum):
-    """The order in which a backup copies files. A live backup copies files one after the other, so data that one
-    program passes to another must be in the copy of the sender's file or in the copy of the receiver's file.
+    """The order in which a backup copies files. A live backup copies files one after the other. Meanwhile, one program
+    may pass data from its file to the file of another program. The order ensures that such data is in at least one of
+    the two copies.
 
-    The gateway's position is copied first: after a restore, lines that were written to the alert files later are
-    written again, and none is missing. The registry is copied before the queues of the operator sinks: a notice that
-    the registry no longer has was put into a queue before, so it is in the copy of the queue, or was delivered.
+    The position up to which the gateway has written its alert files is copied before these files. After a restore, the
+    gateway writes the lines after this position again, and no line is missing. The registry is copied before the queues
+    of the operator sinks: a notice that the registry no longer had when it was copied had been put into a queue before,
+    so the notice is in the copy of the queue, or was delivered.
     """
 
     POSITION = 1

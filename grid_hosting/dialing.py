@@ -1,5 +1,5 @@
-"""The type of settings that are the address of another server. An invalid address stops the start with one line that
-names the setting."""
+"""The type of settings that contain the address of another server. If such an address is invalid, the program does not
+start, and one line names the setting."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Decides when a client is asked to open its next stream, because the credential of its present one expires. Pure.
+"""Decides when a client is asked to open its next stream, because the credential of its present stream expires. Pure.
 
 Thousands of streams may have the same credential, or credentials that were issued in the same minute. Each client is
-asked at a random time in a window before the end, so that the handshakes are spread. Nobody is asked in the last part
-of the window, so that a client that receives its renewed credential late, or cannot connect at once, can try again in
-time.
+asked at a random time in a window before its credential expires, so that the handshakes are spread. No client is asked
+for the first time in the last part of the window. So a client that receives its renewed credential late, or cannot
+connect immediately, has time to try again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ second."""
 
 
 def drain_before(lasts: float, streams: int, draw: float) -> float:
-    """Return how many seconds before its end the client of a stream is asked to open the next one.
+    """Return how long before the end of a stream its client is asked to open the next stream, in seconds.
 
     `lasts`: the seconds from the opening of the stream to the end of its credential. `streams`: the number of open
     streams of the server whose credentials end. `draw`: a random number from 0 to 1, which the stream keeps.

@@ -12,8 +12,8 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class WrappingInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps the handler of each method once. If another interceptor provides a handler of its own for one call, that
-    handler is wrapped for the call."""
+    """Wraps the handler of each method once, and uses the wrapped handler for all calls of the method. If another
+    interceptor creates a new handler for a call, the new handler is wrapped."""
 
     def __init__(self) -> None:
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}

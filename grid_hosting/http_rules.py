@@ -1,6 +1,6 @@
 """The rules for every request on every HTTP port, in every mode. Pure.
 
-- The `Host` header must have a name of the port, so that a page whose name was rebound to this machine gets no answer.
+- The `Host` header must contain a host name of the port. So a page whose name was rebound to this machine is refused.
 - A web page may act (change something, or open a stream) only if it has the port's own origin or a listed one.
   Programs that are not browsers do not send the headers that identify a page, so this rule does not concern them.
 """
@@ -123,8 +123,9 @@ class HttpRules:
         return client
 
     def is_own_page(self, asked: Asked, client: str) -> bool:
-        """Return whether the headers of a request prove that it comes from a page of the port's own origin:
-        Sec-Fetch-Site, or Origin if the browser does not send that. `refuse` must have admitted the request."""
+        """Return whether the headers of a request prove that it comes from a page of the port's own origin. The header
+        Sec-Fetch-Site decides; if the browser does not send it, the header Origin decides. `refuse` must have admitted
+        the request."""
         origins, sites = asked.get(ORIGIN, ()), asked.get(SITE, ())
         if sites:
             return set(sites) == {b"same-origin"}

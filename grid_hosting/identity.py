@@ -33,7 +33,8 @@ def own_agent(
 
 
 async def end_own_agent(agent: Agent, *, leaves: bool) -> None:
-    """End the agent of a program. If the program `leaves` on purpose, send a goodbye, so that nobody is alerted;
-    otherwise end as a crash would. Returns within a few seconds, even if the registry does not answer."""
+    """End the agent of a program. If the program `leaves` on purpose, send a goodbye, so that nobody is alerted.
+    Otherwise send no goodbye, as if the program had crashed. Returns within a few seconds, even if the registry does
+    not answer."""
     end = agent.stop if leaves else agent.abandon
     await asyncio.get_running_loop().run_in_executor(None, end)

@@ -46,8 +46,8 @@ class Manifest:
 
 
 def read(text: str) -> Manifest:
-    """Return the manifest in a text that `to_json` created. Raises ManifestError, also if a path leads elsewhere or a
-    database has a newer schema."""
+    """Return the manifest in a text that `to_json` created. Raises ManifestError, also if the manifest lists a path
+    that is not a file of a data directory, or a database with a newer schema."""
     try:
         document = json.loads(text)
         number = document["format"]

@@ -27,7 +27,7 @@ _SCOPE = re.compile(r"[!#-\[\]-~]{1,128}")  # RFC 6749, section 3.3
 
 def _checked_client(text: str) -> str:
     if not text.isascii() or not text.isprintable():
-        raise ValueError("has characters that are not printable ASCII; a client id has no others (RFC 6749)")
+        raise ValueError("has characters that are not printable ASCII; RFC 6749 does not allow them in a client id")
     return text
 
 

@@ -59,8 +59,8 @@ class OpenCallChecks:
         self._open_calls = open_calls
 
     async def run(self) -> None:
-        """Check the open calls regularly, for credentials that have expired, and whenever rights may have changed,
-        until cancelled."""
+        """Until cancelled, check at regular intervals whether the credentials of open calls have expired, and check the
+        rights of their callers whenever rights may have changed."""
         seen = self._authority.revisions.value
         unconfirmed_at: float | None = None
         while True:

@@ -66,8 +66,9 @@ def act_as(principal: Principal, credential: Credential | None = None) -> None:
 
 
 class OpenCall:
-    """One open stream. A handler that ends its stream in its own way replaces `end`, and may set `drain`. Each part of
-    a handler that may be cancelled runs in a `with` block of this object."""
+    """One open stream. The stream is ended by cancelling its handler. A handler that must end its stream in another way
+    replaces `end`, and may set `drain`. Each part of a handler that may be cancelled must run in a `with` block of this
+    object."""
 
     def __init__(
         self,
@@ -125,8 +126,9 @@ class OpenCall:
             raise self.error from None
 
     def check_time(self, now: datetime, streams: int) -> None:
-        """End the stream if its credential has expired, or if the stream is too old; before that, ask the client to
-        open its next one. `streams` is the number of open streams that will end in this way."""
+        """End the stream if its credential has expired, or if the stream is too old. If the stream will soon end for
+        one of these reasons, ask the client to open its next stream. `streams` is the number of open streams that will
+        end for these reasons."""
         ends_at = self._ends_at
         if ends_at is None:
             return

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 
 class OpenCounts:
-    """The number of calls or streams that are open, in total and by key. A key without open ones takes no memory."""
+    """The number of calls or streams that are open, in total and by key. A key with which none is open takes no
+    memory."""
 
     def __init__(self) -> None:
         self.total = 0

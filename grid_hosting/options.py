@@ -1,13 +1,13 @@
 """The gRPC options of all servers of the system.
 
-The values come from measurements with grpcio 1.85. The pending limits allow ten thousand streams to open at once (the
-defaults, 1000 and 3000, reject most of them).
+The values come from measurements with grpcio 1.85. The limits of pending requests allow ten thousand streams to open at
+once (the default limits, 1000 and 3000, reject most of them).
 
 **Neither gRPC nor the kernel decides that a client is dead.** In grpc.aio, a stream that the server's own keepalive
-ends looks the same as one that the client closed, and a broken stream makes its service suspect. So every mechanism
-that would end a silent connection waits for HANDS_OFF seconds, which is longer than any silence bound; a closed or
-reset connection is still noticed at once. The registry ends the streams of silent agents itself, and a connection
-without a call is closed after IDLE_FOR seconds.
+ends looks the same as a stream that the client closed, and TRON suspects a service whose stream broke. So every
+mechanism of gRPC and the kernel that would end a silent connection waits for HANDS_OFF seconds, so that TRON decides
+first. A connection that was closed or reset is still noticed immediately. The registry ends the streams of silent
+agents itself, and a connection without a call is closed after IDLE_FOR seconds.
 """
 
 from __future__ import annotations

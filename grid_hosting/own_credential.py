@@ -16,8 +16,8 @@ from grid_hosting.start import StartError, absolute, reason, shared_file
 
 
 def own_principal(settings: SecuritySettings, environ: Mapping[str, str]) -> str:
-    """Return the name of the principal that the certificate of our clients authenticates at the servers of this system;
-    empty if it authenticates none. Raises StartError if the file cannot be read."""
+    """Return the name of the principal that the client certificate of this program authenticates at the servers of this
+    system; empty if the certificate authenticates none. Raises StartError if the file cannot be read."""
     path = environ.get("TRON_CERT", "").strip() or settings.cert
     if settings.client_ca is None or path is None:
         return ""
@@ -37,12 +37,13 @@ def use_own_credential(
     servers: Iterable[str],
     environ: MutableMapping[str, str],
 ) -> None:
-    """Let the clients of a program send its token to the servers with these addresses. The token is read from
-    `token_file`; if that is None, it comes from the environment. `table` is the name of the program in the settings.
+    """Let the clients of a program send the token of the program to the servers with these addresses. The token is read
+    from `token_file`; if that is None, it comes from the environment. `table` is the name of the program in the
+    settings.
 
-    Raises StartError if the program needs a credential and has none; if it has a token but serves callers without
-    authentication; if it has a token and a certificate that authenticates it too; and if the token cannot be used or
-    would be sent in plaintext.
+    Raises StartError in each of these cases: the program needs a credential and has none; the program has a token, but
+    its own callers need not authenticate and the settings do not say so explicitly; the certificate of the program
+    already authenticates it, and it has a token too; the token cannot be used, or would be sent in plaintext.
     """
     setting = f"[{table}] token_file"
     if token_file is not None:
@@ -67,8 +68,8 @@ def use_own_credential(
     if token is not None and not settings.authentication and not settings.open_on_purpose:
         raise StartError(
             f"[security] authentication: is missing, but {table} has a token of its own ({token}), so everyone who "
-            f"reaches {table} would act with its rights; set authentication to true, or to false if that is intended "
-            "(--no-authentication)"
+            f"reaches {table} would act with the rights of this token; set authentication to true, or to false if that "
+            "is intended (--no-authentication)"
         )
     if token is not None and certified:
         raise StartError(

@@ -1,7 +1,8 @@
 """Measures how long the event loop of this process was blocked, and by what.
 
-To a server that is late with everything, the fleet seems to fall silent. So each long turn is measured where it happens
-(the collector, a commit, a frame, a sweep), and a timer detects pauses with any other cause.
+To a server that is late with everything, the fleet seems to fall silent. A turn is one piece of work, during which the
+event loop does nothing else. Each long turn is measured where it happens (the collector, a commit, a frame, a sweep),
+and a timer detects pauses with any other cause.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ class Pauses:
         self._logged_at = float("-inf")
 
     def note(self, cause: str, seconds: float, worked: float) -> None:
-        """Record a turn of the loop that took `seconds`, of which the thread worked for `worked` seconds. If that is
-        less than half, the cause is recorded as STARVED."""
+        """Record a turn of the loop that took `seconds`. If the thread worked for less than half of this time, the
+        cause is recorded as STARVED. `worked`: the seconds for which the thread worked."""
         self._measured += seconds
         if worked < seconds / 2:
             cause = STARVED
@@ -117,7 +118,8 @@ class Pauses:
 
 
 def look_every(worked: float, every: float) -> float:
-    """Return the seconds until the next sample, if the loop worked for `worked` of the last `every` seconds."""
+    """Return the seconds until the next sample: fewer if the loop was busy. `worked`: for how many of the last `every`
+    seconds the loop worked."""
     return SAMPLE_EVERY if worked > every * BUSY else IDLE_EVERY
 
 

@@ -134,7 +134,8 @@ def read_config(kind: type[C], table: str, argv: Sequence[str]) -> C:
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            """Return the sources in their order; pydantic-settings puts flags before these."""
+            """Return the sources of the settings, in decreasing priority; pydantic-settings puts the flags before all
+            of them."""
             shared = InitSettingsSource(settings_cls, dict(from_environment(os.environ)))
             if file is None:
                 return init_settings, env_settings, shared

@@ -78,8 +78,9 @@ class TransportSecurity:
 
     @property
     def longest_stream(self) -> timedelta | None:
-        """How long a stream may last; None if only its credential limits it. It is longer than a connection accepts new
-        calls, so that the next stream needs a new connection, and the old connection ends soon."""
+        """How long a stream may last; None if only its credential limits it. This is longer than the time for which a
+        connection accepts new calls. So the client opens a new connection for its next stream, and the old connection
+        ends soon."""
         age = self.max_connection_age
         return None if age is None else timedelta(seconds=age * LONGEST_STREAM)
 

@@ -16,8 +16,8 @@ LONGEST = 0.005
 
 
 class Turn:
-    """The current turn of the event loop, for one kind of work, which `cause` gives. `before_rest` is called each time
-    before other work runs."""
+    """Work on the event loop that is divided into turns, and its current turn. `cause` names the kind of work, for the
+    measurement of pauses. `before_rest` is called at the end of each turn, before other work runs."""
 
     __slots__ = ("_before_rest", "_began", "_cause")
 
@@ -27,7 +27,8 @@ class Turn:
         self._began = Moment.now()
 
     async def each(self, pieces: Iterable[T]) -> AsyncIterator[T]:
-        """Yield the pieces one by one; other work runs between two pieces once the turn is over."""
+        """Yield the pieces of work one by one. If the current turn has lasted too long, let other work run before the
+        next piece."""
         for piece in pieces:
             if self.over:
                 await self.rest()

@@ -1,5 +1,5 @@
-"""Finds environment variables that look like settings but are not: such a mistake must not disable a protection.
-Pure."""
+"""Finds environment variables that look like settings but are not, because a misspelled name must not disable a
+protection. Pure."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ def write_whole(path: Path, content: str | bytes, *, durable: bool = False, mode
     """Write a file, and create its folder if it is missing. Raises OSError; the file is then unchanged.
 
     `durable`: when this returns, the content survives a power cut. `mode`: the permissions of the file; until they are
-    set, only its owner can use it. If it is None, the file has the permissions of any new file.
+    set, only its owner can use the file. If `mode` is None, the file has the permissions of any new file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")

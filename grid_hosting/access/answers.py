@@ -1,9 +1,11 @@
 """A cache of the registry's answers about credentials, with the rules for how long an answer is valid. Pure.
 
+This program watches the registry: over an open stream, the registry reports each change of principals and grants.
+
 | the registry                    | a credential with a cached answer                      | any other credential  |
 |---------------------------------|--------------------------------------------------------|-----------------------|
-| its watch is open               | the answer is valid until anything changes             | the registry is asked |
-| answers, but without a watch    | the answer is valid for UNWATCHED seconds              | the registry is asked |
+| answers, and is watched         | the answer is valid until anything changes             | the registry is asked |
+| answers, but is not watched     | the answer is valid for UNWATCHED seconds              | the registry is asked |
 | does not answer                 | the answer is valid for GRACE seconds after the        | is refused            |
 |                                 | registry last confirmed it                             |                       |
 
@@ -69,8 +71,8 @@ class Answers:
         return self._revision is not None and now - self._heard_at <= QUIET
 
     def heard(self, revision: int, now: float) -> bool:
-        """Record a message of the watch. Return whether all answers were dropped because the message has another
-        revision."""
+        """Record a message of the watch. If it is the first message of a watch, or its revision differs from that of
+        the previous message, drop all answers. Return whether the answers were dropped."""
         self._heard_at, self.away = now, False
         if revision == self._revision:
             return False
@@ -84,7 +86,7 @@ class Answers:
         self._revision = None
 
     def keep(self, credential: Credential, answer: Answer) -> None:
-        """Cache an answer, unless all answers were dropped after the registry was asked."""
+        """Cache an answer, unless all answers were dropped while this program waited for this one."""
         self.away = False
         if answer.epoch != self.epoch:
             return

@@ -70,8 +70,9 @@ class AuditFilter:
 
 
 class RefusalCounts:
-    """Counts the refusals of the current window. `now` is in monotonic seconds. `via` is the relay that reports these
-    refusals, if they are counted separately; `most` is the maximum number of kinds within one window."""
+    """Counts refusals within windows of WINDOW seconds. Refusals are of the same kind if they have the same actor,
+    method and reason. `now` is in monotonic seconds. `via`: the relay that reports the refusals, if this object counts
+    those of one relay only. `most`: the maximum number of kinds within one window."""
 
     def __init__(self, via: str = "", most: int = MOST_KINDS) -> None:
         self._via = via
@@ -107,8 +108,9 @@ class RefusalCounts:
         return [] if self._ends_at is None or now < self._ends_at else self.end()
 
     def end(self) -> list[AuditRecord]:
-        """End the window and return its remaining records: for each kind, one with the number of refusals after the
-        first one and the target of the last one; and one with the number of refusals that were dropped."""
+        """End the window and return its remaining records. For each kind with more than one refusal, one record has the
+        number of refusals after the first one, and the target of the last one. If refusals were dropped, one more
+        record has their number."""
         records = [replace(last, count=count) for count, last in self._counts.values() if count]
         if self._dropped:
             newest = max((each.at for _, each in self._counts.values()), default=0.0)

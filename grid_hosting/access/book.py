@@ -136,14 +136,14 @@ class AccessBook:
         return None if found.disabled else found.principal()
 
     def refuses_certificate(self, serial: str) -> bool:
-        """Return whether the certificate with this serial number is refused. This includes certificates that only admit
-        a client to a port and authenticate no principal."""
+        """Return whether the certificate with this serial number is refused. A certificate can be refused even if it
+        authenticates no principal and only admits a client to a port."""
         certificate = self.principals.get(SERIAL + serial)
         return certificate is not None and certificate.disabled
 
     def of_jwt(self, proven: Proven, now: float) -> Principal | None:
-        """Return the principal of a verified JWT, with the grants of its claims and those in this book. Return None if
-        the JWT is denied or has expired, or if the principal is disabled."""
+        """Return the principal of a verified JWT, with the grants that the JWT proves and the grants that this book has
+        for the principal. Return None if the JWT is denied or has expired, or if the principal is disabled."""
         ends_at = proven.end(now)
         found = self.principals.get(proven.principal, Registered(proven.principal))
         if ends_at is None or found.disabled or (proven.issuer, proven.jwt_id) in self.denied:
@@ -359,8 +359,8 @@ def _text_errors(field: str, text: str) -> list[FieldError]:
 
 
 def is_distinct(text: str) -> bool:
-    """Return whether no other text looks the same to people: whether the text is not empty, is in normalization form C,
-    and has no surrounding white space and no invisible characters."""
+    """Return whether a text is not empty, is in normalization form C, and has no surrounding white space and no
+    invisible characters. Texts that differ only in these things look the same to people."""
     return bool(text) and text == unicodedata.normalize("NFC", text.strip()) and not _unseen(text)
 
 

@@ -40,6 +40,6 @@ class DeniedJwt:
             raise InvalidRequest.of(*errors)
 
     def has_ended(self, now: float) -> bool:
-        """Return whether the token expired more than an hour ago, so that it is refused anyway. The hour allows for
-        clocks that differ."""
+        """Return whether the token expired more than an hour ago. The token is then refused because it has expired, so
+        this entry is no longer needed. The hour allows for clocks that differ."""
         return self.ends_at is not None and now > self.ends_at + 3600.0

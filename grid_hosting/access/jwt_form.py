@@ -1,7 +1,8 @@
 """Reads the header and the claims of a JSON Web Token before its signature is verified, and checks their form. Pure.
 
-A library verifies signatures and claims later (`jwt_issuers`). It accepts a JSON object in which a name occurs twice,
-and other readers may use the other value, so this module first reads the text strictly.
+A library verifies signatures and claims later (`jwt_issuers`). The library accepts a JSON object that contains a name
+twice, and uses one of the two values; another reader may use the other one. So this module first reads the text
+strictly, and refuses such objects.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def _object(what: str, part: bytes) -> dict[str, Any]:
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("has the same name twice in one object")
+        raise ValueError("contains the same name twice in one JSON object")
     return found
 
 

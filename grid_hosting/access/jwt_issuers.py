@@ -54,7 +54,8 @@ class ClaimName:
 
 
 def parse_claim(text: str) -> ClaimName:
-    """Return the claim with this name or JSON Pointer, as it is written in the settings. Raises ValueError."""
+    """Return the claim that a text in the settings identifies. The text is the name of the claim, or a JSON Pointer.
+    Raises ValueError."""
     if not text.startswith("/"):
         names = [text]
     elif re.search(r"~(?![01])", text):
@@ -137,7 +138,8 @@ class Issuer:
     """The claim that has the group of the principal; None if no claim does."""
 
     def check(self, token: Unverified, now: float) -> None:
-        """Check everything but the signature, which takes longer to verify. Raises InvalidJwtError."""
+        """Check everything about a token except its signature, because verifying the signature takes longer. Raises
+        InvalidJwtError."""
         if token.algorithm != self.algorithm:
             raise InvalidJwtError(f"is signed with {token.algorithm!r}, not with {self.algorithm}")
         registry = JWTClaimsRegistry(
@@ -175,7 +177,7 @@ class Issuer:
             raise InvalidJwtError("sub is too long for a name, or has invisible characters")
         groups = () if self.group is None else self.group.texts(claims)
         if len(groups) > 1 or any(len(each) > MOST_TEXT or not is_distinct(each) for each in groups):
-            raise InvalidJwtError("the claim of the group has more than one value, or one that is not a valid name")
+            raise InvalidJwtError("the claim for the group has several values, or its value is not a valid name")
         if GROUP in groups:
             raise InvalidJwtError(f"the group {GROUP} is reserved for the programs of this system")
         granted = (
@@ -196,11 +198,11 @@ class Issuer:
 
 
 def checked_issuer(text: str) -> str:
-    """Return the URL of an issuer unchanged, because tokens must have exactly the same text. Raises ValueError if it is
-    not a valid https URL."""
+    """Return the URL of an issuer unchanged, because the claim `iss` of its tokens must contain exactly this text.
+    Raises ValueError if it is not a valid https URL."""
     rest = text.removeprefix("https://")
     if rest == text or not rest or not text.isascii() or not text.isprintable() or {" ", "?", "#", "@"} & set(text):
         raise ValueError(
-            f"{text!r} is not the URL of an issuer; write it as it is in its tokens, such as https://login.example"
+            f"{text!r} is not the URL of an issuer; write it as in the claim iss of tokens, such as https://login.example"
         )
     return text

@@ -29,7 +29,7 @@ _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "k", "oth"})
 
 @dataclass(frozen=True, slots=True)
 class KeySet:
-    """The public keys of one issuer that can verify tokens of its algorithm."""
+    """The public keys of one issuer. They verify tokens that are signed with the algorithm of the issuer."""
 
     keys: Mapping[str, PublicKey] = field(repr=False)
     """The keys by their ids; a key without an id has an empty id."""

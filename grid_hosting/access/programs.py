@@ -1,7 +1,7 @@
 """The principals of the programs of a system, and of its first administrator, who has no token yet. Pure.
 
-The programs authenticate as all callers do. They are one group, which owns their ids, so that a program may change from
-a token to a certificate.
+The programs authenticate as all callers do. All programs are in one group, which owns the ids of the programs. So a
+program keeps its ids if it changes from a token to a certificate.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ ADMIN_LIFETIME = 3600.0
 
 
 def principal_of(program: str) -> str:
-    """Return the name of the principal as which a program authenticates with a token."""
+    """Return the name of the principal that the token of a program authenticates."""
     return f"token:program/{program}"
 
 
@@ -92,9 +92,9 @@ def issue_admin(book: AccessBook, secret: str, now: float) -> Token:
 
 
 def found_access(book: AccessBook, now: float) -> dict[str, tuple[Registered, int]]:
-    """Return the principals that can act once authentication is enabled, by name, each with the number of its valid
-    tokens. Those that commands on the data directory create automatically, for the programs and for ADMIN, are left out
-    unless something else has changed them."""
+    """Return, by name, the principals that can act once authentication is enabled, each with the number of its valid
+    tokens. Principals that commands on the data directory create automatically, for the programs and as ADMIN, are left
+    out, unless somebody else has changed their grants or created tokens for them."""
     found = {}
     for principal in book.principals.values():
         tokens = [each for each in book.tokens_of(principal.name) if each.valid_at(now)]

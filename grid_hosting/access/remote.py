@@ -47,7 +47,8 @@ ATTEMPTS = 3
 
 
 class RemoteAuthority:
-    """An `Authority` for the servers of this process that asks the registry for principals. `run` keeps it current."""
+    """An `Authority` for the servers of this process. It asks the registry for principals, and caches the answers while
+    `run` keeps them current."""
 
     def __init__(self, channel: grpc.aio.Channel, clock: Callable[[], float] = time.monotonic) -> None:
         self._stub = access_service_pb2_grpc.AccessServiceStub(channel)
@@ -60,8 +61,8 @@ class RemoteAuthority:
 
     @property
     def revisions(self) -> Watermark:
-        """A number that grows when principals may have changed, and when callers with a cached answer may no longer be
-        accepted."""
+        """A number that grows when open streams must be checked again: principals may have changed, the watch ended, or
+        the cached answers became too old."""
         return self._revisions
 
     async def identify(self, credential: Credential, peer: str) -> Principal:
@@ -88,9 +89,9 @@ class RemoteAuthority:
         raise Draining("principals and grants change too often; try again")
 
     async def find(self, name: str) -> Principal:
-        """Return the principal with this name, so that this program can call for it as a relay, without its credential.
-        The principal must have the role agent, and no roles other than agent and observer. Raises as `identify`
-        does."""
+        """Return the principal with this name. This program is a relay, and can then call for the principal without the
+        principal's credential. The principal must have the role agent, and no roles other than agent and observer.
+        Raises as `identify` does."""
         return await self.identify(Credential(principal=name), "")
 
     async def run(self) -> None:

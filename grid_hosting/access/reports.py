@@ -3,12 +3,12 @@
 | reporter | acts                                        | refusals                     | time and `via`      |
 |----------|---------------------------------------------|------------------------------|---------------------|
 | judge    | all                                         | counted with the registry's  | as reported         |
-| relay    | of its own routes, MOST_ACTS within WINDOW  | counted for this relay alone | replaced            |
+| relay    | at its HTTP routes, MOST_ACTS within WINDOW | counted for this relay alone | replaced            |
 
-TRON (a judge) is trusted like the registry itself. A relay is not: it could report acts that never happened, or enough
-records to displace others. So the registry replaces the time of a relay's records by the current time, and `via` by the
-name of the relay. The registry and TRON record the acts at their own methods, so no relay needs to report these. The
-store limits the number of records of relays separately; see `store`.
+TRON (a judge) is trusted like the registry itself. A relay is not: it could report acts that never happened, or fill
+the audit log until the records of others are removed. So the registry replaces the time of a relay's records by the
+current time, and `via` by the name of the relay. The registry and TRON record the acts at their own methods, so no
+relay needs to report these. The store limits the number of records of relays separately; see `store`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Writes the audit records of one server: acts at once and one by one; refusals in the background, counted by kind."""
+"""Writes the audit records of one server: acts immediately, each with a record of its own; refusals in the background,
+counted by kind."""
 
 from __future__ import annotations
 
@@ -76,13 +77,14 @@ class AuditTrail:
             ) from error
 
     async def completed(self, act: Coroutine[Any, Any, T]) -> T:
-        """Run an act, including the write of its record, and return its result. It runs to its end even if this call is
-        cancelled. Raises the errors of the act, and QuotaExceeded if too many are running."""
+        """Run the coroutine of an act, which also writes the record of the act, and return its result. The coroutine
+        runs to its end even if this call is cancelled. Raises the errors of the act, and QuotaExceeded if too many acts
+        are running."""
         return await self._acting.run(act)
 
     def refused(self, record: AuditRecord, relay: str = "") -> None:
-        """Count the refusals that a record represents. `relay` is the relay that reports them, if one does: each relay
-        is counted separately, so that it cannot displace the refusals of others."""
+        """Count the refusals that a record represents. `relay`: the relay that reports them; empty if they are refusals
+        of this server. Each relay is counted separately, so that no relay can displace the refusals of others."""
         counts = self._counts
         if relay:
             if relay not in self._of_relays and len(self._of_relays) >= MOST_RELAYS:

@@ -89,8 +89,8 @@ class VerifiedJwts:
         return found
 
     def of_principal(self, name: str, now: float) -> Proven | None:
-        """Return what the verified token of a principal proves; if there are several, the one that expires last. Return
-        None if there is none, or if it has expired."""
+        """Return what the verified token of a principal proves. If the principal has several verified tokens, use the
+        one that expires last. Return None if there is none, or if it has expired."""
         found = self._of_principal.get(name)
         if found is None or found[1].end(now) is None:
             return None

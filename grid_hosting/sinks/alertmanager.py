@@ -83,8 +83,8 @@ class AlertmanagerSink:
             self._forget(gone)
 
     async def deliver(self, notice: OperatorNotice) -> None:
-        """Send the alert of a notice. If the notice is `resolved`, send instead that the alerts which it ends are
-        resolved, if they were sent before. Raises SinkUnavailable or SinkRefused."""
+        """Send the alert of a notice. If the notice is `resolved`, it ends earlier alerts: tell the Alertmanager that
+        these are resolved, except alerts that were never sent to it. Raises SinkUnavailable or SinkRefused."""
         async with self._calling:
             now = time.time()
             if notice.resolved:

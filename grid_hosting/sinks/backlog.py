@@ -1,6 +1,6 @@
 """The notices that wait for one sink: their order, and which notice is dropped when the queue is full. Pure.
 
-The overflow rule: the oldest notice of the lowest severity is dropped, which may be the new one. The notice that is
+The overflow rule: the oldest notice of the lowest severity is dropped; this may be the new notice. The notice that is
 being delivered is never dropped, because the receiver may already have it. So a CRITICAL notice is lost only if all
 waiting notices are CRITICAL, and of notices with the same severity the newest are kept.
 """
@@ -86,4 +86,4 @@ class Backlog:
             for entry in entries.values():
                 if entry.number != self._in_hand:
                     return entry
-        raise AssertionError("one above the bound is never in hand")
+        raise AssertionError("the queue is above its bound, but every entry is being delivered")

@@ -20,7 +20,8 @@ from grid_hosting.start import StartError
 
 
 def build(config: SinksConfig, folder: Path, *, source: str, healthy: Callable[[], bool]) -> Dispatcher:
-    """Return the dispatcher of one program, which must run it. `folder` has its queues and must not be shared.
+    """Return the dispatcher of one program. The program must run the dispatcher. `folder` contains the queues of the
+    dispatcher, and must not be shared.
 
     `source` identifies the sender by a URI reference, such as `/grid/tron`. Signs of life are sent while `healthy`
     returns true. If the settings have no sink, notices are only logged, and no file is created. Raises StartError if a

@@ -50,8 +50,8 @@ class FiringAlerts:
     def record(
         self, notice: OperatorNotice, now: float, number: int | None = None
     ) -> tuple[FiringAlert, list[FiringAlert]]:
-        """Record that an alert is firing. Return its entry, and the entries that were removed: the previous one of the
-        same alert, and the oldest one if there were more than `bound`."""
+        """Record that an alert is firing. Return its new entry, and the entries that were removed: the previous entry
+        of the same alert, and the oldest entry if there were more than `bound`."""
         gone = []
         if (before := self._alerts.pop(identity(notice), None)) is not None:
             gone.append(before)

@@ -31,8 +31,8 @@ def open_client(timeout: float) -> httpx2.AsyncClient:
 async def request(
     client: httpx2.AsyncClient, method: str, url: str, body: bytes = b"", headers: Mapping[str, str] | None = None
 ) -> None:
-    """Send a request; return if the receiver answered 2xx. Raises SinkUnavailable or SinkRefused, with the receiver's
-    text."""
+    """Send a request, and wait for the answer. Raises SinkUnavailable or SinkRefused, with the receiver's text, unless
+    the receiver answered 2xx."""
     try:
         async with client.stream(method, url, content=body, headers=headers) as response:
             said = await _beginning(response)

@@ -215,7 +215,7 @@ def _open(path: Path) -> tuple[sqlite3.Connection, dict[str, list[Row]]]:
 def _read(path: Path) -> tuple[sqlite3.Connection, dict[str, list[Row]]]:
     rest = path.with_name(f"{path.name}-wal")
     if not _has_content(path) and _has_content(rest):  # SQLite would delete it, and the notices in it
-        raise _damaged(f"it is empty or missing, but its log {rest.name} is there")
+        raise _damaged(f"it is empty or missing, but its write-ahead log {rest.name} exists")
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1.0)
     db.text_factory = lambda text: text.decode(errors="replace")
     try:

@@ -46,7 +46,8 @@ def program_metrics(program: str, queues: Callable[[], Queues]) -> list[Metric]:
 
 
 def sink_queues(stats: Mapping[str, SinkStats], bound: int) -> Queues:
-    """Return the queues of all operator sinks, each with its current length and this bound."""
+    """Return the queues of all operator sinks: the current length and the maximum length of each. `bound` is the
+    maximum length of all of them."""
     return {f"sink:{name}": (each.queued, bound) for name, each in stats.items()}
 
 

@@ -29,8 +29,8 @@ class Scrapers:
 
     def refuse(self, authorization: str, serial: str = "") -> Refusal | None:
         """Return why a request is refused; None if it is served. `authorization` is the value of its header; `serial`
-        is the serial number of the client certificate, in hexadecimal. Call this from another thread than that of the
-        event loop."""
+        is the serial number of the client certificate, in hexadecimal. This blocks until the event loop has answered,
+        so it must not be called in the thread of the event loop."""
         asking = asyncio.run_coroutine_threadsafe(self._check(authorization, serial), self._loop)
         try:
             asking.result(ANSWER_WITHIN)

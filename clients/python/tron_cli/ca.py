@@ -137,7 +137,8 @@ def renew(
 
 def server_files(folder: Path, *, dns: Sequence[str], ips: Sequence[str]) -> tuple[Path, Path, Path]:
     """Return the paths of the CA certificate, the server certificate and the key of the server. Missing files are
-    created. Raises ValueError and OSError; ends the command if the CA cannot be used."""
+    created. Raises ValueError for an invalid name or address and for files that are damaged, and OSError for files that
+    cannot be used. Ends the command if the CA has no key, or if the package cryptography is missing."""
     ca, servers = pair_in(folder, "ca"), pair_in(folder, SERVERS)
     if not (servers.cert.exists() and servers.key.exists()):
         if not ca.cert.exists():

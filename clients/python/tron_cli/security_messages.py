@@ -52,8 +52,8 @@ NO_PRINCIPALS = "There are no principals."
 NO_RIGHTS = "no rights"
 TOKEN_TO_STDOUT = "`--out -` requires --name, and cannot be combined with --json"
 TOKEN_AS_ARGUMENT = (
-    "this is a token, not the id of a token; other users may have seen it on the command line: revoke "
-    "it by its id, the first 8 characters after tron_"
+    "this is a token, not the id of a token; other users may have seen it on the command line, so revoke "
+    "it by its id (the first 8 characters after tron_)"
 )
 
 

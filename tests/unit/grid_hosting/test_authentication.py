@@ -310,7 +310,7 @@ async def test_a_relay_calls_for_nobody_on_a_stream_and_names_nobody_where_relay
                 assert "unary calls only" in (await server.refused(kind, (*AS_RELAY, more)))[2]
     async with running(with_relay()) as server:
         text = (await server.refused("UnaryUnary", (*AS_RELAY, (ON_BEHALF_OF, b"token:worker"))))[2]
-    assert text == "/test.Kinds/UnaryUnary: a relay cannot call it for another principal"
+    assert text == "/test.Kinds/UnaryUnary: a relay cannot call this method for another principal"
 
 
 async def test_a_relay_with_a_certificate_forwards_a_token_which_is_not_a_second_credential() -> None:
