@@ -7,6 +7,7 @@
 - `tls_options`                                   the options for TLS and profiles, for all commands that connect.
 - `system`                                        `tron up` and the commands that run one program each.
 - `system_security`                               TLS of `tron up`, and the addresses that it may listen on.
+- `system_folders`                                the directories of `tron up`, which one process uses at a time.
 - `system_access`                                 the credentials of the programs of `tron up`.
 - `process_policy`, `process_supervisor`          restarts of the programs of `tron up`: decisions and processes.
 - `tether`                                        a program that dies with its parent.

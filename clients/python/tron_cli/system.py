@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import shutil
 import sys
-import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +16,7 @@ from tron_client.address import DEFAULT_REGISTRY
 
 from grid_hosting.addresses import parse_listen, reachable_here
 from grid_hosting.listening import check_bindable
-from grid_hosting.start import StartError, absolute, claim_ready_file, prepare_data_dir, read_settings, reason
+from grid_hosting.start import StartError, absolute, read_settings
 from tron_cli import messages, security_messages
 from tron_cli.demo import DEFAULT_CATALOGUE, to_try
 from tron_cli.output import fail, out
@@ -27,10 +25,11 @@ from tron_cli.process_supervisor import Supervisor, child
 from tron_cli.registering import CATALOGUES, load_catalogue
 from tron_cli.streams import even_unread
 from tron_cli.system_access import issue_credentials
+from tron_cli.system_folders import only_one, prepare_folders, scratch_folder
 from tron_cli.system_security import as_flags, check_security, exports, scheme, warn_of_exposure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from grid_hosting.security import SecuritySettings
     from tron_cli.process_policy import Serving
@@ -304,7 +303,7 @@ def up(
     given |= {name: True for name, wanted in switches.items() if wanted}
     security = check_security(tables, given, listens | pages)
     _log_no_handshakes()
-    _prepare(data_dir, ready_file, private=security["registry"].authentication)
+    prepare_folders(data_dir, ready_file, private=security["registry"].authentication)
     also = {"tron_http": tron_http_listen, "events_http": events_http_listen, "hmi_http": hmi_listen}
     shared = [*([] if config is None else ["--config", str(config)]), *as_flags(given)]
 
@@ -358,7 +357,7 @@ def up(
         )
         return await supervisor.run()
 
-    with _only_one(data_dir), _scratch_folder() as scratch:
+    with only_one(data_dir), scratch_folder() as scratch:
         warn_of_exposure(security, listens | pages)
         tokens |= issue_credentials(data_dir, security, ("monitor", "gateway", *(("demo",) if demo else ())))
         if "demo" in tokens:  # the other programs are given theirs by a flag
@@ -405,44 +404,6 @@ def _check_addresses(listens: dict[str, str], spare: dict[str, str]) -> None:
             check_bindable(address)
         except StartError as error:
             fail(f"{flag}: {error}")
-
-
-def _prepare(data_dir: Path, ready_file: Path | None, *, private: bool) -> None:
-    """Create the data directories; end the command with one line that names the path if one of them cannot be used."""
-    try:
-        prepare_data_dir(data_dir, private=private)
-        for folder in ("registry", "monitor", "gateway"):
-            prepare_data_dir(data_dir / folder)
-        claim_ready_file(ready_file)
-    except StartError as error:
-        fail(str(error))
-
-
-@contextmanager
-def _scratch_folder() -> Iterator[Path]:
-    """Yield a folder for the ready files of the programs, and remove it afterwards."""
-    try:
-        scratch = tempfile.TemporaryDirectory(prefix="tron-up-")
-    except OSError as error:
-        fail(messages.no_temporary_folder(reason(error)))
-    with scratch as name:
-        yield Path(name)
-
-
-@contextmanager
-def _only_one(data_dir: Path) -> Iterator[None]:
-    """Lock the data directory for this process. The kernel releases the lock however the process ends."""
-    path = data_dir / "tron-up.lock"
-    try:
-        lock = path.open("a")
-    except OSError as error:
-        fail(f"{absolute(path)}: {reason(error)}")
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            fail(messages.data_dir_in_use(absolute(data_dir)))
-        yield
 
 
 def _welcome(

@@ -5,6 +5,7 @@ Read in this order.
 - `messages`, `answers`  the messages to the registry, and those from it.
 - `happened`          the outcomes that a session reports to the program.
 - `report`            the values that an agent reports with each heartbeat.
+- `reported_once`     what was reported already, so that each thing is reported once.
 - `send_queue`        the next message of an agent, and when to send it.
 - `registration`      the incarnation and the instance_id of an agent, and the next attempt to register.
 - `session`           `AgentSession`, which makes every decision about one agent.

@@ -46,6 +46,7 @@ from tron_client.protocol.happened import (
 from tron_client.protocol.messages import Beat, Goodbye, Outgoing, Register
 from tron_client.protocol.registration import INVALID_REQUEST, Registration
 from tron_client.protocol.report import Figures, Report
+from tron_client.protocol.reported_once import MOST_FIELDS, MOST_REASONS, ReportedOnce
 from tron_client.protocol.send_queue import SendQueue
 from tron_client.schedule import Backoff, CutOff
 
@@ -55,12 +56,6 @@ if TYPE_CHECKING:
 
 SUPERSEDED = "ERROR_REASON_SUPERSEDED"
 UNKNOWN_INCARNATION = "ERROR_REASON_UNKNOWN_INCARNATION"
-
-_MOST_TROUBLES = 20
-"""Distinct causes that are reported between two registrations."""
-
-_MOST_REJECTED = 100
-"""Fields whose rejection is reported."""
 
 
 class AgentSession:
@@ -100,14 +95,10 @@ class AgentSession:
         self._backoff = Backoff()
         self._shared = ""
         self._cut_off = CutOff(interval)
-        self._state = "starting"
-        self._sequence = 0
-        self._given_up = False
-        self._cut_off_noticed = False
+        self._state, self._sequence = "starting", 0
+        self._given_up = self._cut_off_noticed = self._handing_over = False
         self._drain_within: float | None = None
-        self._handing_over = False
-        self._troubles: set[str] = set()
-        self._rejected: set[str] = set()
+        self._reasons, self._rejected = ReportedOnce(MOST_REASONS), ReportedOnce(MOST_FIELDS)
         self._happened: list[Happened] = []
 
     @property
@@ -288,10 +279,7 @@ class AgentSession:
         if self.over or self.registered_at is not None:
             return False
         self.last_error = why
-        if known or why in self._troubles or len(self._troubles) >= _MOST_TROUBLES:
-            return False
-        self._troubles.add(why)
-        return True
+        return not known and self._reasons.add(why)
 
     def finish(self) -> None:
         """Record that the transport has ended: from now on no stream is opened, and no message is sent or received."""
@@ -427,7 +415,7 @@ class AgentSession:
         if first:
             self.registered_at = now
             self.last_error = ""
-            self._troubles.clear()
+            self._reasons.clear()
         self._queue.confirm(now, beat_at_once=self._report.urgent)
         self._happened.append(RegistrationConfirmed(message.service, first))
 
@@ -468,8 +456,7 @@ class AgentSession:
                 self._leave()
             else:
                 self._defer(description, now, draw)
-        elif field not in self._rejected and len(self._rejected) < _MOST_REJECTED:
-            self._rejected.add(field)
+        elif self._rejected.add(field):
             self._happened.append(FieldRejected(field, description))
 
     def _defer(self, description: str, now: float, draw: float) -> None:
