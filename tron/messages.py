@@ -98,7 +98,8 @@ def alive(name: str, silent: float) -> str:
 
 
 def busy(seconds: float) -> str:
-    """Return the text that is added about a service that declared itself busy for this many more seconds."""
+    """Return the end of the sentence about a service that declared itself busy. `seconds`: how much longer it is
+    busy."""
     return f"; the service is busy for another {duration(seconds)}"
 
 
@@ -141,7 +142,7 @@ def rule_reattach_window(hearing_for: float, window: float) -> str:
     return f"reattach_window: {since}; earlier evidence is ignored for {window:g} s"
 
 
-RULE_CROWD = "reattach_window: many services are connecting again, so silence is not evaluated until they have"
+RULE_CROWD = "reattach_window: many services are connecting again, so silence is not evaluated until they are connected"
 
 
 def rule_heard_in_time(interval: float, misses: int, tolerance: float) -> str:
@@ -193,13 +194,13 @@ def too_little_data(heartbeats: int, seconds: float) -> str:
 
 def timeout_suffices(seconds: float) -> str:
     """Return the sentence about a service whose thresholds allow the suggested silence."""
-    return f"A timeout of at least {seconds:.2f} s, twice the longest gap, is suggested; the thresholds allow it."
+    return f"A timeout of at least {seconds:.2f} s, twice the longest gap, is suggested; the thresholds suffice."
 
 
 def timeout_suggested(seconds: float, misses: int) -> str:
     """Return the sentence about a service whose thresholds do not allow the suggested silence."""
     suggestion = f"A timeout of at least {seconds:.2f} s, twice the longest gap, is suggested"
-    return f"{suggestion}; to allow it, set misses_before_down={misses}."
+    return f"{suggestion}; to allow this timeout, set misses_before_down={misses}."
 
 
 # --- explain: what happens next -------------------------------------------------------------------------------------
@@ -210,7 +211,7 @@ NEXT_STALLED = "suspect (it makes no progress)"
 NEXT_DOWN = "down"
 NEXT_DEREGISTERED = "deregistered"
 NEXT_ALIVE = "alive again"
-NEXT_RESTORED = "alive again, with the alert heartbeat_restored"
+NEXT_RESTORED = "alive again, and the alert heartbeat_restored is sent"
 
 # --- thresholds that are refused, or warned of at the start; each follows the name of the threshold -----------------
 
@@ -247,7 +248,7 @@ def count_too_small(count: int) -> str:
 
 def too_few_misses_to_deregister(misses: int) -> str:
     """Return why a `misses_before_deregister` is refused."""
-    return f"{misses} is too small; a service must miss more than 3 heartbeats before it is deregistered"
+    return f"{misses} is too small; a service must miss at least 3 heartbeats before it is deregistered"
 
 
 def too_few_misses_to_be_down(misses: int) -> str:

@@ -35,7 +35,7 @@ class PolicyStore:
         try:
             stored = json.loads(self._path.read_text())
             if not isinstance(stored, dict) or not all(isinstance(each, dict) for each in stored.values()):
-                raise ValueError("the file does not contain a JSON object of objects")
+                raise ValueError("the file must contain a JSON object whose values are JSON objects")
         except FileNotFoundError:
             return layers
         except OSError as error:

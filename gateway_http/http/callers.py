@@ -1,5 +1,5 @@
-"""Identifies the caller of a request: by its bearer token, by its session cookie, or by its address if legacy clients
-may call from there without a credential."""
+"""Identifies the caller of a request: by its bearer token, by its session cookie, or by the address of the client if
+legacy clients with this address may call without a credential."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ class Callers:
         """Return the caller of a request that `rules` has admitted. `need`: the requirements of its route, or None if
         there is no such route; `acts`: whether the request changes something or opens a stream.
 
-        Raises Unauthenticated if there is no valid credential; PermissionDenied if a request with a session cookie
-        acts, but does not demonstrably come from the port's own page; and another TronError if the caller cannot be
-        identified now.
+        Raises Unauthenticated if there is no valid credential, and PermissionDenied if a request with a session cookie
+        changes something or opens a stream, but its headers do not prove that a page of this port sent it. Raises
+        another TronError if the caller cannot be identified now.
         """
         asked = headers_of(scope, READ | {_AUTHORIZATION})
         client, peer = client_of(scope), peer_of(scope, rules)
@@ -87,7 +87,7 @@ class Callers:
             if len(numbers) > 1 or credential is not None:
                 raise Unauthenticated
             if acts and not rules.is_own_page(asked, client):
-                raise PermissionDenied("with a session, only the page of this port may make changes or open streams")
+                raise PermissionDenied("with a session cookie, only pages of this port may change data or open streams")
             return await self._of_session(numbers[0], peer, serial)
         if need is not None and need.legacy and self._is_legacy(scope, rules):
             credential = Credential(principal=LEGACY, serial=serial)
@@ -95,8 +95,9 @@ class Callers:
         raise Unauthenticated
 
     async def admit(self, scope: Scope) -> None:
-        """Check the client certificate of a request to an open route. Raises Unauthenticated if the certificate is
-        refused. Returns if it is accepted, if there is none, or if it cannot be checked now."""
+        """Check the client certificate of a request to an open route, which needs no authentication. Raises
+        Unauthenticated if the certificate is refused. A request without a certificate is admitted, and so is one whose
+        certificate cannot be checked now."""
         if serial := serial_of(scope):
             try:
                 await self._principal(Credential(serial=serial), NOBODY_GUESSES)
@@ -108,12 +109,12 @@ class Callers:
     async def log_in(
         self, token: str, peer: str, need: Need, former: Iterable[str] = ()
     ) -> tuple[str, Caller, list[Session]]:
-        """Open a session for a token. Return its random number for the cookie, its caller, and the sessions that ended
-        because of it.
+        """Open a session for a token. Return the random number for the session cookie, the caller, and the sessions
+        that ended because the new session was opened.
 
         `need`: what the dashboard requires of a principal; `former`: the keys of the browser's earlier sessions, which
-        end. Raises Unauthenticated if the token is not valid, and PermissionDenied if its principal does not fulfill
-        `need`.
+        end. Raises Unauthenticated if the token is not valid, and PermissionDenied if the principal of the token does
+        not fulfill `need`.
         """
         credential = Credential(token=bearer_token(f"Bearer {token}"))
         principal = await self._principal(credential, peer)

@@ -64,13 +64,13 @@ class OidcLogin:
         self._answers = OpenCounts()
 
     def begin(self, request: Request) -> Response:
-        """Begin a login: return the URL of the issuer to which the page goes, and set the login cookie. Raises
-        PermissionDenied if the request comes from another page, which could otherwise replace a person's session, and
-        Refused (503) if the issuer is unreachable."""
+        """Begin a login: set the login cookie, and return the URL of the issuer, which the browser opens next. Raises
+        PermissionDenied if no page of this port sent the request, because a page of another site could otherwise
+        replace a person's session. Raises Refused (503) if the issuer is unreachable."""
         scope = request.scope
         try:
             if not self._rules.is_own_page(headers_of(scope, READ), client_of(scope)):
-                raise PermissionDenied("only the page of this port may begin a login")
+                raise PermissionDenied("only a page that this port serves may begin a login")
         except PermissionDenied as error:
             self._authentication.count_refusal(scope, self._rules, f"POST {PATH}", error)
             raise
@@ -134,8 +134,8 @@ def router(login: OidcLogin) -> APIRouter:
 
     @routes.post(PATH)
     async def begin(request: Request) -> Any:
-        """Begin a login at the issuer: return the URL of the issuer to which the page goes. Only the page of this port
-        may call this."""
+        """Begin a login at the issuer: return the URL of the issuer, which the browser opens next. Only a page that
+        this port serves may send this request."""
         return login.begin(request)
 
     @routes.get(PATH, include_in_schema=False)

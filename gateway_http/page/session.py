@@ -43,12 +43,12 @@ def router(authentication: HttpAuthentication, rules: HttpRules, need: Need) -> 
 
     @routes.post("/session")
     async def log_in(request: Request, body: Login) -> Response:
-        """Log in with a token: open a session, and set its cookie. The browser's former session ends. Only the page of
-        this port may call this."""
+        """Log in with a token: open a session, and set the session cookie. The browser's former session ends. Only a
+        page that this port serves may send this request."""
         peer = peer_of(request.scope, rules)
         try:
             if not rules.is_own_page(headers_of(request.scope, READ), client_of(request.scope)):
-                raise PermissionDenied("only this port's page may log in; a program must send Authorization: Bearer")
+                raise PermissionDenied("only pages of this port can log in; programs must send Authorization: Bearer")
             former = map(key_of, session_numbers(request.scope, rules))
             number, caller, ended = await authentication.callers.log_in(body.token, peer, need, former)
         except (Unauthenticated, PermissionDenied) as error:

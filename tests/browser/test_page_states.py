@@ -220,7 +220,7 @@ def test_the_guard_is_said_and_draws_no_lines(small: CannedGateway, open_page: O
     expect(page.locator(line("Architect"))).to_have_count(1)
     small.say(tron={"guard_active": True})
     expect(page.locator("#headline-text")).to_have_text("Many services fell silent at once")
-    expect(page.locator("#tron-text")).to_have_text("mass-failure guard active: verdicts are held back")
+    expect(page.locator("#tron-text")).to_have_text("mass-failure guard active: alerts are held")
     expect(page.locator(".alarm-line")).to_have_count(0)
     shoot(page, "state-guard")
 

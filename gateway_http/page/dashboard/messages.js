@@ -50,7 +50,7 @@ export const TRON_AWAY = {
 export const GUARD = {
   tone: "alarm",
   text: "Many services fell silent at once",
-  detail: "The mass-failure guard is active: verdicts are held back, and no service is deregistered.",
+  detail: "The mass-failure guard is active: alerts about these services are held, and no service is deregistered.",
 };
 
 /** The page is not live: `what` is unreachable ("registry" or "gateway"), `ago` is for how long, `at` the time of the shown data, or null. */
@@ -109,7 +109,7 @@ export function tronBar(tron, all, trouble) {
     case "watching":
       return watching;
     case "guard":
-      return "mass-failure guard active: verdicts are held back";
+      return "mass-failure guard active: alerts are held";
     case "mute":
       return `${watching}, but not answering requests`;
     case "away":

@@ -109,7 +109,7 @@ export function serverTime(state, now) {
   return now + (state.offset ?? 0);
 }
 
-/** What TRON does: "watching", "guard" (verdicts are held back), "mute" (it issues verdicts, but does not answer requests), or "away". */
+/** What TRON does: "watching", "guard" (alerts are held), "mute" (it issues verdicts, but does not answer requests), or "away". */
 export function tronState(state) {
   if (state.tron.watching) return state.tron.guard ? "guard" : "watching";
   if (state.tron.reachable) return "away";

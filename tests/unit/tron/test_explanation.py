@@ -197,7 +197,8 @@ def test_the_safety_margin_and_what_would_be_safe(pair: CorePair) -> None:
     assert later.evidence["suggested_down_after_seconds"] == pytest.approx(3.6)
     assert later.evidence["suggested_misses_before_down"] == 4
     assert later.margin.endswith(
-        " A timeout of at least 3.60 s, twice the longest gap, is suggested; to allow it, set misses_before_down=4."
+        " A timeout of at least 3.60 s, twice the longest gap, is suggested; to allow this timeout, set "
+        "misses_before_down=4."
     )
 
 
@@ -205,7 +206,7 @@ def test_a_margin_of_one_half_needs_no_other_timeout(pair: CorePair) -> None:
     pair.run(110.0)
     calm = asked(pair)
     assert calm.evidence["safety_margin"] >= 0.5
-    assert calm.margin.endswith(" is suggested; the thresholds allow it.")
+    assert calm.margin.endswith(" is suggested; the thresholds suffice.")
 
 
 def test_without_gaps_there_is_no_margin(pair: CorePair) -> None:
