@@ -1,6 +1,8 @@
-"""Makes the registry and TRON available over HTTP. The gateway is an ordinary client of both, without its own rules.
+"""Makes the registry and TRON available over HTTP. The gateway is an ordinary client of both and has no rules of its
+own.
 
-Imports follow the flow of data, from right to left; pyproject.toml lists these layers, and a test checks them:
+The modules form layers. A layer may import only from the layers to the right of it. pyproject.toml lists the layers,
+and a test checks the imports:
 
     server, runtime -> legacy | metrics | page | route_roles | v1 -> gateway -> upstream -> replica -> http, config
 
@@ -14,7 +16,7 @@ Read in this order:
 - `page/`        the dashboard, which reads /v1 only.
 - `legacy/`      the contracts of the four legacy services.
 - `metrics`      GET /metrics.
-- `route_roles`  which roles may use each route, with authentication.
+- `route_roles`  which roles may use each route if authentication is on.
 - `runtime`      creates a gateway and runs the tasks that keep it current.
 - `server`       binds the four ports and decides what each of them serves.
 - `config`       the settings.

@@ -70,9 +70,9 @@ class Gateway:
 
     @staticmethod
     def shows_everything() -> bool:
-        """Return whether the caller of the current request may read all services and events, so that the replica can
-        answer. For any other caller the gateway asks the registry in the caller's name, because the registry knows who
-        owns each id."""
+        """Return whether the caller of the current request may read all services and events. If so, the replica answers
+        the request. Otherwise the gateway asks the registry in the caller's name, because the registry knows who owns
+        each id."""
         caller = current_principal()
         return caller is LOCAL or caller.may_everywhere(Role.OBSERVER)
 

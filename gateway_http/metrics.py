@@ -1,4 +1,4 @@
-"""The metrics of the gateway, and the route GET /metrics on the port of the legacy Registry REST."""
+"""The metrics of the gateway, and the route GET /metrics on the port of the legacy Registry REST API."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from grid_hosting.telemetry.program_metrics import Queues, program_metrics
 
 
 class PortState(Protocol):
-    """The counts that a port keeps about itself, as the server state of uvicorn does."""
+    """The counts of one port. The server state of uvicorn has them."""
 
     @property
     def connections(self) -> Sized:
@@ -34,9 +34,9 @@ class PortState(Protocol):
 def gateway_metrics(
     gateway: Gateway, ports: Mapping[str, PortState], authentication: HttpAuthentication | None = None
 ) -> list[Metric]:
-    """Return the metrics of the gateway: counts since its start, and its current state. `ports`: the state of each
-    port, by its key in the ready file; ports may be added later. `authentication`: the authentication of callers; None
-    if there is none."""
+    """Return the metrics of the gateway: counts since its start, and its current state. `ports`: the counts of each
+    port, by the key under which the ready file contains the address of the port; ports may be added later.
+    `authentication`: authenticates the callers; None if authentication is off."""
 
     def queues() -> Queues:
         connections = {

@@ -1,5 +1,5 @@
-"""The roles that each route of the four ports requires. Pure. For single ids the registry and TRON decide: the gateway
-calls them in the name of the caller.
+"""The roles that each route of the four ports requires. Pure. If a request concerns a single id, the registry and TRON
+decide whether the caller may access this id: the gateway calls them in the name of the caller.
 
 Routes that answer only from the gateway's own copy show all services, so they require the role for all ids.
 """

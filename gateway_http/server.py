@@ -52,8 +52,9 @@ DRAIN_SECONDS = 3
 
 
 class Port(uvicorn.Server):
-    """The uvicorn server of one port. It does not handle signals, and wakes only once a second: uvicorn itself checks
-    ten times a second whether it must exit, which made four idle ports wake the gateway very often."""
+    """The uvicorn server of one port. It does not handle signals, and wakes only once a second. The main loop of
+    uvicorn would check ten times a second whether it must exit, so that four idle ports would wake the gateway very
+    often."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         self._exiting = asyncio.Event()

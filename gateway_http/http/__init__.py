@@ -1,7 +1,7 @@
 """The parts of HTTP that all four ports share. They do not depend on the registry.
 
-- `admission`            around every port: refuses requests that the rules do not admit, and adds headers for browsers.
-- `authentication`       around every application, if authentication is on: serves callers with the right role.
+- `admission`            around every port: checks the HTTP rules (`grid_hosting.http_rules`), adds browser headers.
+- `authentication`       around every application, if authentication is on: serves callers with a required role.
 - `callers`, `sessions`  identify the caller of a request by its token or session cookie; `sessions` is pure.
 - `route_table`          the roles that each route requires of its callers. Pure.
 - `front`, `coding`      around every application: HEAD, extra slashes, compressed bodies, a path prefix.

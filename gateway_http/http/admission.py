@@ -16,7 +16,8 @@ PROBLEM = (b"content-type", b"application/problem+json")
 
 
 class Admission:
-    """Wraps the application of one port, and passes on only the requests that the rules admit."""
+    """Wraps the application of one port, and passes on only the requests that `rules` admits (see
+    `grid_hosting.http_rules`)."""
 
     def __init__(self, app: App, rules: HttpRules) -> None:
         self._app = app

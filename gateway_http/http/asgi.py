@@ -43,8 +43,8 @@ def with_headers(send: Send, added: Headers = (), defaults: Headers = ()) -> Sen
 async def refuse(
     scope: Scope, receive: Receive, send: Send, body: bytes, headers: Headers, status: int, *, reason: str
 ) -> None:
-    """Answer a request, or the handshake of a WebSocket, with an error. A server that cannot answer a handshake with a
-    body sends a close frame with `reason` instead."""
+    """Answer a request, or the handshake of a WebSocket, with an error. If the ASGI server cannot answer a handshake
+    with a body, the WebSocket is closed with `reason` instead."""
     if scope["type"] == "http":
         await send_bytes(send, body, headers, status)
         return
@@ -58,8 +58,8 @@ async def refuse(
 
 
 async def read_small(receive: Receive, limit: int) -> tuple[bytes, list[Message]]:
-    """Read the body of a request until it is complete, exceeds `limit` bytes, or the client disconnects. Return the
-    bytes that were read, and all messages that were read, for `replay`."""
+    """Read the body of a request until the body is complete or exceeds `limit` bytes, or the client disconnects. Return
+    the bytes of the body, and all ASGI messages that were received, for `replay`."""
     messages: list[Message] = []
     body = b""
     while True:

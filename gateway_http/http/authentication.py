@@ -1,7 +1,8 @@
 """The authentication layer around the application of each port: every request needs a caller with the right role,
-except on open routes. A stream ends within a second after its caller's credential or session has ended.
+except on open routes (`Need.authenticated` is False). A stream ends within a second after the credential of its caller
+has expired or was revoked, or the session of its caller has ended.
 
-The application runs in the name of the caller: see `grid_hosting.open_calls`.
+The application runs in the name of the caller, which `grid_hosting.open_calls.current_principal` returns.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ Refusals = Callable[[str, int, str, str], tuple[bytes, bytes]]
 
 class HttpAuthentication:
     """Authenticates the callers of all ports of one gateway. While `run` runs, it ends the streams of callers whose
-    credential or session has ended."""
+    credential has expired or was revoked, or whose session has ended."""
 
     def __init__(
         self,
@@ -67,7 +68,8 @@ class HttpAuthentication:
         self._streams: dict[Session, set[OpenCall]] = {}
 
     async def run(self) -> None:
-        """End the streams of callers whose credential or session has ended, until cancelled."""
+        """Until cancelled, end the streams of callers whose credential has expired or was revoked, or whose session has
+        ended."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._checks.run())
             while True:
@@ -86,30 +88,31 @@ class HttpAuthentication:
                 call.stop(CredentialExpired(LOGGED_OUT))
 
     def around(self, app: App, routes: RouteTable, rules: HttpRules, refusals: Refusals) -> App:
-        """Return the application wrapped in a layer that serves only callers whom the routes permit. `rules`: the HTTP
-        rules that admitted the request; `refusals` builds the body of a refusal."""
+        """Return the application wrapped in a layer that serves only the callers that `routes` permits. `rules`: the
+        HTTP rules of the port, which must already have admitted each request; `refusals` builds the body of a
+        refusal."""
         return _Layer(self, app, routes, rules, refusals)
 
     def count_refusal(
         self, scope: Scope, rules: HttpRules, route: str, error: TronError, caller: Caller | None = None
     ) -> None:
-        """Report a refused request to the audit log. Without `caller`, the record has the network of the client instead
-        of a principal."""
+        """Report a refused request to the audit log. Without `caller`, the record names the network of the client, such
+        as `network:10.1.2.0/24`, instead of a principal."""
         peer = peer_of(scope, rules)
         actor = network_of(peer) if caller is None else caller.principal.name
         record = AuditRecord(time.time(), AuditKind.REFUSAL, actor, route, "", outcome_of(error), peer)
         self._refused(record)
 
     async def record_act(self, caller: Caller, route: str) -> None:
-        """Store a record of a change in the audit log, and return once the record is durable. Raises Draining if it
-        cannot be stored."""
+        """Record in the audit log that the caller changed something with this route, and return once the record is
+        durable. Raises Draining if the record cannot be stored."""
         if self._act is not None:
             await self._act(AuditRecord(time.time(), AuditKind.ACT, caller.principal.name, route, peer=caller.peer))
 
     @contextmanager
     def opened(self, caller: Caller) -> Iterator[OpenCall]:
-        """Register the stream that the current task serves, so that it can be ended. Yields its OpenCall; the stream is
-        unregistered when the block ends."""
+        """Register the stream that the current task serves, so that `run` and `end` can end the stream. Yields the
+        OpenCall of the stream. When the block ends, the stream is unregistered."""
         with self.open_calls.opened(caller.principal, caller.credential, caller.peer) as call:
             session = caller.session
             if session is None:

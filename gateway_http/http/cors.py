@@ -1,5 +1,5 @@
 """Adds CORS headers, so that pages of other origins may read a port: either pages of any origin, as in the legacy
-services, or pages of listed origins. None of their requests uses a session cookie."""
+services, or pages of listed origins. Requests of these pages never use a session cookie."""
 
 from __future__ import annotations
 

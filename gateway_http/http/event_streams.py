@@ -1,8 +1,8 @@
-"""Server-Sent Events on all ports: limits the number of streams, disconnects clients that do not read, and ends
-streams.
+"""Server-Sent Events on all ports: limits the number of streams, disconnects clients that do not read, and ends all
+streams when the gateway stops.
 
-A part of a stream is created when its client is ready to read it, so no parts are queued. A client that reads nothing
-for PATIENCE seconds is disconnected.
+Each part of a stream is created when the client is ready to read it, so no parts are queued. A client that reads
+nothing for PATIENCE seconds is disconnected.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class EventStreams:
         return self.count < MOST_STREAMS and not self._closing.is_set()
 
     async def serve(self, parts: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
-        """Serve one stream until its parts end, the client disconnects or does not read, or the gateway stops."""
+        """Serve one stream. It ends when `parts` ends, when the client disconnects or reads nothing for PATIENCE
+        seconds, or when the gateway stops."""
         self.count += 1
         leaving = asyncio.create_task(_disconnected(receive))
         sending = asyncio.create_task(_send_parts(parts, send))

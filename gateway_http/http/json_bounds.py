@@ -58,7 +58,8 @@ def _utf8(text: str) -> bytes:
 
 
 def showable(value: Any, depth: int = 0) -> Any:
-    """Return a value that a client sent in a form that an error response can show: valid JSON of limited size."""
+    """Convert a value from a client so that an error response can show it, and return the result: valid JSON of limited
+    size."""
     if isinstance(value, bytes):
         value = value[:_SHOWN_TEXT].decode("utf-8", "replace")
     if isinstance(value, str):

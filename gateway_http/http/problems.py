@@ -1,4 +1,5 @@
-"""Error responses: converts the errors of the SDK to HTTP statuses, and makes values of clients safe to show."""
+"""Error responses: converts the errors of the SDK to HTTP statuses, and makes the values that clients sent safe to
+show."""
 
 from __future__ import annotations
 
@@ -54,7 +55,7 @@ class Refused(Exception):
 
 
 def shown_errors(error: RequestValidationError) -> list[dict[str, Any]]:
-    """Return the validation errors of pydantic as JSON objects, with the values of the client made safe to show."""
+    """Return the validation errors of pydantic as JSON objects. Values that the client sent are made safe to show."""
     return [
         {key: showable(value) for key, value in each.items() if key in ("type", "loc", "msg", "input", "ctx")}
         for each in error.errors()

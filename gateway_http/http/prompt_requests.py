@@ -1,8 +1,8 @@
 """Closes connections on which no complete request arrives in time, because uvicorn limits only the time between
-requests. It also takes the host from a request target in absolute form, and passes the serial number of the client
-certificate on to the application.
+requests. If the request line contains an absolute URL, the host of this URL replaces the Host header. The application
+also receives the serial number of the client certificate.
 
-Each connection counts against `max_connections` and holds a file descriptor: without this limit, silent connections
+Each connection counts against `max_connections` and holds a file descriptor. Without a time limit, silent connections
 could keep all other clients from using the port.
 """
 
@@ -48,8 +48,8 @@ class PromptProtocol(HttpToolsProtocol):
             self._wait()
 
     def on_headers_complete(self) -> None:
-        """Replace the Host header by the host of a request target in absolute form, as RFC 9112 requires, so that the
-        application sees the same host as a proxy in front of it."""
+        """If the request line contains an absolute URL, replace the Host header by the host of this URL, as RFC 9112
+        requires, so that the application sees the same host as a proxy in front of it."""
         if not self.url.startswith((b"/", b"*")):
             self._split_target()
         super().on_headers_complete()

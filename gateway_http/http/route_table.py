@@ -14,7 +14,8 @@ from grid_model.access import Principal, Role
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """The requirements of a route: which callers it serves, and how."""
+    """What a route requires of its callers; also whether its answer is a stream, and whether the gateway records the
+    change that it makes."""
 
     roles: frozenset[Role] = frozenset()
     """The caller needs one of these roles. If the set is empty, no role is needed."""

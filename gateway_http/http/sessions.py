@@ -53,7 +53,8 @@ class Sessions:
         return len(self._open)
 
     def begin(self, number: str, principal: str, credential: Credential, now: float) -> tuple[Session, list[Session]]:
-        """Open a session for a random number. Return it, and the sessions that ended because a limit was reached."""
+        """Open a session for a random number. Return the session, and the sessions that ended because a limit was
+        reached."""
         ended = []
         own = [each for each in self._open.values() if each.principal == principal]
         if len(own) >= MOST_OF_PRINCIPAL:

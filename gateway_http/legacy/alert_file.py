@@ -1,8 +1,8 @@
 """Writes the legacy TRON's alert files, one for each UTC day, for tools that read `heartbeat_alerts_YYYYMMDD.jsonl`.
 
 The files are written from the durable event log. After a restart, writing continues after the last event that was
-written, so no alert is missing because the gateway was down. A failed write is tried again; no request waits for a
-write.
+written. So the files also contain the alerts from the time in which the gateway was down. A failed write is tried
+again; no request waits for a write.
 """
 
 from __future__ import annotations

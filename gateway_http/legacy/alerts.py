@@ -22,8 +22,9 @@ ACTIONS = {name: EVENT_TYPES[name].action for name in LEGACY_ALERTS}
 
 
 def parent_of(event: Event, service: Service | None) -> str:
-    """Return the parent of the service that an event is about: the one in its label `parent`, or else in its record. If
-    `service` is None, return the recipient of the alert. An empty string means that there is no parent."""
+    """Return the parent of the service that an event is about: the label `parent` of the service, or else the parent in
+    its record. If `service` is None, return the recipient of the alert. An empty string means that there is no
+    parent."""
     if service is None:
         return "" if event.recipient == OPERATORS else event.recipient
     labelled = service.labels.get("parent")

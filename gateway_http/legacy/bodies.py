@@ -59,8 +59,8 @@ class Registration(BaseModel):
 
 
 class Heartbeat(BaseModel):
-    """The body of PUT /heartbeat. Each heartbeat replaces all figures: a figure that is absent or null becomes null.
-    Unknown fields are ignored."""
+    """The body of PUT /heartbeat. Each heartbeat replaces the figures `p95_ms`, `queue_depth` and `load`: a figure that
+    is absent or null becomes null. Unknown fields are ignored."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"service_id": "agent-architect", "status": "ok"}})
 

@@ -1,9 +1,9 @@
 """Converts the event log to the format of the legacy Event Stream: broadcasts are passed on unchanged, and TRON's
 alerts become legacy events. Pure.
 
-A broadcast is recorded with the action `broadcast` and its data as details, so that it can be returned unchanged.
-TRON's alerts become the events that a legacy dashboard expects: `alert` for all of them, and `hhmrs_*` for its TRON
-bar.
+A broadcast is recorded as an event with the action `broadcast`. The data of the broadcast become the details of the
+event, so that the broadcast can be returned unchanged. TRON's alerts become the events that a legacy dashboard expects:
+`alert` events, and `hhmrs_*` events for the TRON bar of the dashboard.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def local_iso(moment: datetime | None) -> str:
 
 
 class Translator:
-    """Converts events to messages of the legacy Event Stream. Each event must be passed once, in order. `last_seen`
-    returns the last known record of a service."""
+    """Converts events to messages of the legacy Event Stream. Call `envelopes` once for each event, in the order of the
+    event log. `last_seen` returns the last known record of a service."""
 
     def __init__(self, last_seen: Callable[[str], Service | None]) -> None:
         self._last_seen = last_seen
@@ -47,8 +47,8 @@ class Translator:
         back."""
 
     def envelopes(self, event: Event) -> list[Envelope]:
-        """Return the messages of the legacy Event Stream for one event. A further copy of an alert gives none, unless
-        the alert escalated."""
+        """Return the messages of the legacy Event Stream for one event. The list is empty for a further copy of an
+        alert, unless the copy results from an escalation."""
         stamp = local_iso(event.occurred_at)
         if event.action == BROADCAST:
             translated = [(event.type, {"timestamp": stamp, **event.details})]

@@ -150,9 +150,9 @@ class _Entry:
 
 
 def build(gateway: Gateway, port: int, *, open_to_pages: bool = True) -> App:
-    """Return the application of the Event Stream; `port` is the port on which it is served. While its lifespan runs,
-    new events are sent to the Socket.IO clients. `open_to_pages`: whether pages of any origin may read it, as in the
-    legacy contract."""
+    """Return the application of the Event Stream; `port` is the port on which it is served. From its startup to its
+    shutdown, the application sends new events to the Socket.IO clients. `open_to_pages`: whether web pages of any
+    origin may read the port, as in the legacy contract."""
     events = EventsPort(gateway, port, open_to_pages=open_to_pages)
 
     @asynccontextmanager
@@ -209,8 +209,8 @@ def build(gateway: Gateway, port: int, *, open_to_pages: bool = True) -> App:
         },
     )
     async def stream(last_event_id: Annotated[str, Header()] = "") -> Response:
-        """Stream events as Server-Sent Events. The `data` of each is one event in the format that Socket.IO clients
-        receive. The header `Last-Event-ID` resumes after that event."""
+        """Stream events as Server-Sent Events. The `data` of each message is one event in the format that Socket.IO
+        clients receive. With the header `Last-Event-ID`, the stream continues after the event with this id."""
         if not gateway.streams.admit():
             return SafeJSONResponse({"error": "too many streams are open"}, 503, headers_of(503))
         after = int(last_event_id) if last_event_id.isdecimal() and len(last_event_id) < 19 else None

@@ -1,5 +1,5 @@
-"""Stores the HHMRS settings of the legacy HMI in a file, for programs that read them. They have no effect, because TRON
-has its own policy."""
+"""Stores the settings of HHMRS, the legacy system for timeouts and restarts of agents, in a file for programs that read
+them. The settings have no effect on TRON, which has its own policy."""
 
 from __future__ import annotations
 

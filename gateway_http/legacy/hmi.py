@@ -122,8 +122,8 @@ def build(
     neighbours: Mapping[str, int] = NEIGHBOURS,
     mounted: Sequence[APIRouter] = (),
 ) -> FastAPI:
-    """Return the application of the HMI. `port`: the port on which it is served; `neighbours`: the gateway's other
-    ports, by name; `mounted`: further routes of this port."""
+    """Return the application of the HMI. `port`: the port on which it is served; `neighbours`: the other ports of the
+    same gateway, by name; `mounted`: further routes to serve on this port."""
     hmi = Hmi(gateway, port, neighbours)
     app = FastAPI(
         docs_url=None,

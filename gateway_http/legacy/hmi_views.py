@@ -46,7 +46,7 @@ def tree_of(services: Mapping[str, Service]) -> dict[str, Any]:
 
 
 def agents_of(services: Iterable[Service]) -> list[dict[str, Any]]:
-    """Return the services of the type `agent`, ordered by tier and name, after the entry for the direct chat."""
+    """Return the entry for the direct chat, and then the services of the type `agent`, ordered by tier and name."""
     agents = sorted((each for each in services if each.type == "agent"), key=lambda each: (_tier_rank(each), each.name))
     return [DIRECT_CHAT, *map(_agent, agents)]
 

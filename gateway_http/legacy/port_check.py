@@ -115,7 +115,7 @@ class SystemStatus:
 
 async def ask_health(port: int, *, tls: bool = False) -> dict[str, Any] | None:
     """Return the JSON object with which a program on this machine answers GET /health; None if it sends no such answer.
-    `tls`: whether to use TLS, as the ports of the gateway itself may."""
+    `tls`: whether to use TLS, which the gateway's own ports may require."""
     scheme = "https" if tls else "http"
     try:
         verify = await asyncio.to_thread(client_context, os.environ) if tls else True

@@ -88,8 +88,8 @@ def _seconds(value: float) -> int | float:
 
 
 def some_items(services: Iterable[Service], keys: Iterable[str]) -> bytes:
-    """Return the JSON object `{"items": [...]}` for some services, with these keys, ordered by name and then by
-    role."""
+    """Return the JSON object `{"items": [...]}` for some services. Each item has these keys; the items are ordered by
+    name and then by role."""
     ordered = sorted(services, key=lambda each: (each.name, each.role, each.service_id))
     return to_json({"items": [{key: row(each)[key] for key in keys} for each in ordered]})
 

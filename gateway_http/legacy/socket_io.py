@@ -79,8 +79,9 @@ _ABOUT_REQUESTS = (
 
 
 class CheckedPacket(Packet):  # type: ignore[misc]
-    """A packet from a Socket.IO client. If it is invalid or contains none of CLIENT_EVENTS, it is replaced by an event
-    without a handler. Otherwise the library would log a traceback, or accept the names of its own internal events."""
+    """A packet from a Socket.IO client. A packet that is invalid, or contains none of CLIENT_EVENTS, is replaced by an
+    event without a handler. Without this replacement, the library would log a traceback, or accept the names of its own
+    internal events."""
 
     def __init__(self, *given: Any, encoded_packet: str | bytes | None = None, **fields: Any) -> None:
         super().__init__(*given, **fields)

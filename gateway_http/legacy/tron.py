@@ -144,8 +144,8 @@ class TronPort:
 
 
 def build(gateway: Gateway, port: int, *, open_to_pages: bool = True) -> FastAPI:
-    """Return the application of the TRON port; `port` is the port on which it is served. `open_to_pages`: whether pages
-    of any origin may read it, as in the legacy contract."""
+    """Return the application of the TRON port; `port` is the port on which it is served. `open_to_pages`: whether web
+    pages of any origin may read the port, as in the legacy contract."""
     answers = TronPort(gateway, port)
     app = FastAPI(
         docs_url=None,

@@ -26,8 +26,8 @@ PLAIN_COOKIE = "tron-login"
 
 
 class FlowCookies:
-    """Creates and accepts the login cookies of one gateway. The key is new at each start, so a login must finish at the
-    gateway process that began it."""
+    """Creates and accepts the login cookies of one gateway. The key that encrypts the cookies is new at each start of
+    the gateway, so a login must finish at the gateway process that began it."""
 
     def __init__(self) -> None:
         self._fernet = Fernet(Fernet.generate_key())

@@ -31,8 +31,8 @@ MOST_ANSWER = 64 << 10
 
 
 class OidcIssuer:
-    """One issuer of OpenID Connect. `run` keeps its discovery document current, so that requests of browsers never
-    cause a read of it."""
+    """One issuer of OpenID Connect. `run` reads the discovery document of the issuer regularly, so that a request of a
+    browser never has to wait for a read."""
 
     def __init__(
         self, settings: OidcSettings, clock: Callable[[], float] = time.monotonic, http: IssuerHttp | None = None
@@ -53,8 +53,8 @@ class OidcIssuer:
 
     @property
     def provider(self) -> Provider:
-        """The settings of the issuer from its discovery document. Raises IssuerUnreachableError if the document has not
-        been read for more than KEPT_FOR seconds."""
+        """The settings of the issuer from its discovery document. Raises IssuerUnreachableError if the last successful
+        read of the document was more than KEPT_FOR seconds ago, or if there was none."""
         if self._provider is None or self._clock() - self._read_at > KEPT_FOR:
             raise IssuerUnreachableError(f"{self._document} could not be read")
         return self._provider

@@ -1,5 +1,5 @@
-"""One service in the mirror: its record, and reported values of acknowledged heartbeats that the record may not contain
-yet. Pure."""
+"""One service in the mirror: its record, and the values that acknowledged heartbeats reported. The record may not
+contain these values yet. Pure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """The values that one legacy heartbeat reported. Its figures replace all earlier figures: None clears a figure. For
-    status and message, None keeps the earlier value."""
+    """The values that one legacy heartbeat reported. The figures `p95_ms`, `queue_depth` and `load` replace all earlier
+    figures: None clears a figure. For status and message, None keeps the earlier value."""
 
     status: str | None = None
     p95_ms: float | None = None
@@ -72,8 +72,8 @@ class Entry:
 
 
 def merged(revision: int, service: Service, before: Entry | None) -> Entry:
-    """Return the new entry of a service for its state at a revision. It keeps the values that acknowledged heartbeats
-    reported to the entry `before`, if this state may not contain them yet."""
+    """Return a new entry for `service`, the state of a service at a revision. `before`: the former entry. If this state
+    may not yet contain the values that acknowledged heartbeats reported, the new entry takes them from `before`."""
     heard_at = service.last_heartbeat_at or EPOCH
     entry = Entry(service, revision, heard_at)
     if before is None or before.service.incarnation != service.incarnation:

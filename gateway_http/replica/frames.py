@@ -1,5 +1,5 @@
-"""Merges the changes of the replica into numbered frames, once for all subscribers, and keeps the newest frames.
-Pure."""
+"""Merges the changes of the replica into numbered frames, once for all subscribers, and keeps the newest frames. (The
+frames of facts that TRON receives are something else.) Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ reader that has not read it gets all changes since its revision as one update in
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Changes to services for subscribers, merged: only the newest state of each service."""
+    """The changes to services over some time, for subscribers. An update contains only the newest state of each changed
+    service."""
 
     revision: int
     """The revision of the replica."""
@@ -35,7 +36,8 @@ class Update:
 
 
 class FrameLog:
-    """The newest frames, numbered from 1. A reader remembers the number of the last frame that it has read."""
+    """The newest frames, which contain changes for subscribers. They are numbered from 1. A reader remembers the number
+    of the last frame that it has read."""
 
     def __init__(self, frames: int = KEPT_FRAMES, services: int = KEPT_SERVICES) -> None:
         self.last = 0
@@ -80,7 +82,7 @@ class PendingFrame:
             self._removed[service_id] = None
 
     def heard(self, service_id: str) -> None:
-        """Record that a heartbeat of a service arrived that changed nothing else."""
+        """Record that a heartbeat of a service arrived, and that nothing else about the service changed."""
         self._heard[service_id] = None
 
     def start_over(self) -> None:

@@ -1,4 +1,5 @@
-"""Tracks whether the replica is current, for how long it has not been, and the registry's time. Pure."""
+"""Tracks whether the replica is current, how long ago it was last current, and the time by the registry's clock.
+Pure."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@ acknowledged. Pure.
 
 A client must see an acknowledged change at once, and a change that the watch delivers late must not undo it. So each
 acknowledged write enters the copy with its revision, and older changes from the watch are recognized and ignored. A
-heartbeat has no revision of its own; the copy keeps its reported values until a change arrives that is known to contain
-them.
+heartbeat has no revision of its own. So the copy keeps the values that an acknowledged heartbeat reported until a
+change arrives that is known to contain them.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class Mirror:
         self._incoming = {}
 
     def upsert(self, revision: int, service: Service) -> None:
-        """Record the state of a service that the watch delivered at a revision. It is ignored if a newer state is
-        known."""
+        """Record a state that the watch delivered: a service, and the revision of its change. The state is ignored if a
+        newer one is known."""
         if self._incoming is not None:
             self._incoming[service.service_id] = service
             return
@@ -90,8 +90,8 @@ class Mirror:
         self._advance(revision)
 
     def remove(self, revision: int, service_id: str) -> None:
-        """Record the removal of a service that the watch delivered at a revision. It is ignored if a newer state is
-        known."""
+        """Record a removal that the watch delivered: the id of a service, and the revision of the removal. The removal
+        is ignored if a newer state of the service is known."""
         if self._incoming is not None:
             self._incoming.pop(service_id, None)
             return
@@ -143,7 +143,7 @@ class Mirror:
         self.version += 1
 
     def registered(self, service: Service, revision: int) -> None:
-        """Record that the registry acknowledged a registration. `service`: the record at that revision."""
+        """Record that the registry acknowledged a registration. `service`: the record of the service at `revision`."""
         self.known(service, revision)
         entry = self.entries.get(service.service_id)
         if entry is not None and entry.service.incarnation == service.incarnation and service.liveness == "DOWN":
@@ -152,8 +152,8 @@ class Mirror:
             self.version += 1
 
     def known(self, service: Service, revision: int) -> None:
-        """Record a service that was read from the registry at a revision. It is ignored if this incarnation or a newer
-        one is already known, or its removal."""
+        """Record a service that was read from the registry at a revision. The record is ignored if this incarnation or
+        a newer one is already known, or if the removal of the service at this revision or a later one is known."""
         before = self.entries.get(service.service_id)
         removed_at = self._last_seen[service.service_id][0] if service.service_id in self._last_seen else -1
         if (before is not None and before.service.incarnation >= service.incarnation) or 0 < revision <= removed_at:
@@ -174,8 +174,8 @@ class Mirror:
             self.version += 1
 
     def promoted(self, name: str, from_role: str, to_role: str, revision: int) -> list[str]:
-        """Record that the registry acknowledged a promotion: services with this name changed their role. Return the ids
-        of the services that changed in the copy."""
+        """Record that the registry acknowledged a promotion: all services with this name and the role `from_role` now
+        have the role `to_role`. Return the ids of the services that changed in the copy."""
         if revision > self.revision:
             self._promotions.append((revision, name, from_role, to_role))
         found = [
@@ -202,8 +202,8 @@ class Mirror:
         return self._last_seen[service_id][1] if service_id in self._last_seen else None
 
     def changed_after(self, version: int) -> list[str]:
-        """Return the ids of the existing services that changed after a version of this mirror, in any order. Each
-        consumer remembers the version that it has seen."""
+        """Return the ids of the existing services that changed after `version` of this mirror, in any order. Each
+        consumer remembers the version that it saw last."""
         found: list[str] = []
         for service_id in reversed(self._changed_at):
             if self._changed_at[service_id] <= version:

@@ -122,12 +122,12 @@ class Replica:
         self.mirror.begin_snapshot()
 
     def upserted(self, revision: int, service: Service) -> None:
-        """Record the state of a service that the watch delivered at a revision."""
+        """Record a state that the watch delivered: a service, and the revision of its change."""
         self.mirror.upsert(revision, service)
         self._changed(service.service_id)
 
     def removed(self, revision: int, service_id: str) -> None:
-        """Record the removal of a service that the watch delivered at a revision."""
+        """Record a removal that the watch delivered: the id of a service, and the revision of the removal."""
         self.mirror.remove(revision, service_id)
         self._changed(service_id)
 
@@ -184,7 +184,7 @@ class Replica:
         self._pending.heard(before.service_id)
 
     def registered(self, service: Service, revision: int) -> None:
-        """Record that the registry acknowledged a registration. `service`: the record at that revision."""
+        """Record that the registry acknowledged a registration. `service`: the record of the service at `revision`."""
         self.mirror.registered(service, revision)
         self._changed(service.service_id)
 
@@ -199,7 +199,8 @@ class Replica:
         self._changed(service_id)
 
     def promoted(self, name: str, from_role: str, to_role: str, revision: int) -> None:
-        """Record that the registry acknowledged a promotion: services with this name changed their role."""
+        """Record that the registry acknowledged a promotion: all services with this name and the role `from_role` now
+        have the role `to_role`."""
         for service_id in self.mirror.promoted(name, from_role, to_role, revision):
             self._changed(service_id)
 

@@ -8,5 +8,5 @@
 - `caller_credentials`            makes calls in the name of the client that caused them.
 - `beat_batch`                    builds one message of heartbeats.
 - `beat_relay`                    sends the heartbeats of many REST clients on one stream.
-- `actions`                       changes that the replica shows before they are answered.
+- `actions`                       changes data; the replica shows each change before the client is answered.
 """

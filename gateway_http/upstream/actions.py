@@ -94,12 +94,12 @@ class Actions:
 
     async def acknowledge_all(self, service_id: str = "") -> Acknowledged:
         """Acknowledge all waiting alerts and all losses in the name of the operators; with `service_id`, only those
-        about that service. Return the numbers of both."""
+        about that service. Return the number of alert copies and the number of losses that were acknowledged."""
         return await self._client.acknowledge_all(service_id=service_id)
 
     async def acknowledge(self, alert_id: str, recipient: str = "") -> int:
-        """Acknowledge an alert for one recipient, or for all if `recipient` is empty. Return how many copies of it were
-        waiting. Raises AlertNotFound."""
+        """Acknowledge an alert for one recipient, or for all recipients if `recipient` is empty. Return how many copies
+        of it were waiting. Raises AlertNotFound."""
         return await self._client.acknowledge(alert_id, recipient)
 
 

@@ -21,7 +21,7 @@ UNSET_DEPTH = -(2**63)
 
 class BeatBatch:
     """The heartbeats of the next message. `columns`: whether the registry supports columns; `on_behalf_of`: the
-    principal in whose name they are sent, empty without authentication."""
+    principal in whose name the heartbeats are sent; empty without authentication."""
 
     def __init__(self, sequence: int, *, columns: bool, on_behalf_of: str = "") -> None:
         self._sequence = sequence
@@ -38,11 +38,12 @@ class BeatBatch:
 
     @property
     def full(self) -> bool:
-        """Whether the message is full, so that the next heartbeat must travel in another one."""
+        """Whether the message is full; the next heartbeat must then travel in another message."""
         return self._size >= BATCH_BYTES or len(self) >= BATCH_BEATS
 
     def add(self, service_id: str, incarnation: int, reported: Reported) -> None:
-        """Add a heartbeat. With `incarnation` 0, it counts for any incarnation that has the id now."""
+        """Add a heartbeat. With `incarnation` 0, the heartbeat counts for the current incarnation of the service,
+        whatever its number is."""
         fits = reported.message is None and reported.queue_depth != UNSET_DEPTH
         if self._columns and fits and incarnation and incarnation not in self.in_columns:
             self.in_columns[incarnation] = service_id

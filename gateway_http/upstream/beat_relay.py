@@ -54,7 +54,8 @@ _DENIED: dict[int, type[TronError]] = {
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """The registry's acknowledgement of a heartbeat: when it was received, and at which revision of the registry."""
+    """The registry's acknowledgement of a heartbeat: when the heartbeat was received, and the registry's revision at
+    that time."""
 
     heard_at: datetime
     revision: int
@@ -73,7 +74,7 @@ class _Waiting:
     futures: list[asyncio.Future[Acknowledged]] = field(default_factory=list)
 
     def merge(self, later: _Waiting) -> None:
-        """Merge another heartbeat of the service that arrived while this one was on its way."""
+        """Merge a later heartbeat of the same service into this one, because this one has not been acknowledged yet."""
         if self.incarnation:
             self.incarnation = later.incarnation
         self.reported = later.reported.on_top_of(self.reported)
@@ -125,7 +126,8 @@ class BeatRelay:
 
     async def beat(self, service_id: str, incarnation: int, reported: Reported) -> Acknowledged:
         """Relay one heartbeat, and return its acknowledgement once the registry has received it. `incarnation`: the
-        incarnation that the replica knows; if the id has another incarnation now, the heartbeat counts for that one.
+        incarnation of the service that the replica knows; if the service has another incarnation now, the heartbeat
+        counts for the other one.
 
         Raises ServiceNotFound if the registry knows no such service, RegistryUnavailable if it did not answer in time,
         and PermissionDenied or NotOwner if the caller may not send this heartbeat.

@@ -1,8 +1,8 @@
 """Makes the gateway's calls to the registry and TRON in the name of the client that caused them.
 
 If the client has a token, the gateway forwards the token, and the server decides as if the client had called directly.
-If the client's network needs no token, the gateway sends the name of the client's principal, and acts as a relay for
-it. Only calls that no client caused are made in the gateway's own name.
+If clients of this network need no token, the gateway sends the name of the client's principal, and acts as a relay for
+this principal. Only calls that no client caused are made in the gateway's own name.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class TronStatus:
 
 
 class TronStatusPoller:
-    """Keeps TRON's status, in `status`, at most a second old while `run` runs."""
+    """While `run` runs, polls TRON once a second, and keeps the last answer in `status`."""
 
     def __init__(self, channel: grpc.aio.Channel, on_change: Callable[[], None]) -> None:
         """`on_change` is called when `reachable`, `watching` or `guard_active` changes."""

@@ -2,7 +2,7 @@
 
 - `api`                                   services, events, alerts.
 - `stream`                                GET /v1/stream.
-- `overview`, `history`, `explanation`    what a page reads besides the stream: routes, past events, explanations.
+- `overview`, `history`, `explanation`    what web pages read in addition: the routes, past events, explanations.
 - `prometheus`                            targets for service discovery. Pure.
 - `views`                                 the answers as pydantic models.
 """

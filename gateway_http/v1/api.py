@@ -1,4 +1,4 @@
-"""The JSON API, version 1: timestamps with a zone, the names of the gRPC contract, problem+json errors."""
+"""The JSON API, version 1: timestamps with a zone, the field names of the gRPC contract, problem+json errors."""
 
 from __future__ import annotations
 
@@ -141,8 +141,8 @@ def router(gateway: Gateway) -> APIRouter:
         responses={**MISSING, **problem(403, "The request comes from a page of another site")},
     )
     async def acknowledge(alert_id: str, recipient: Word = "") -> views.Acknowledged:
-        """Acknowledge an alert for one recipient, or for all if `recipient` is empty. Acknowledging it again does
-        nothing."""
+        """Acknowledge an alert for one recipient, or for all recipients if `recipient` is empty. Acknowledging it again
+        does nothing."""
         return views.Acknowledged(acknowledged=await gateway.actions.acknowledge(alert_id, recipient))
 
     @routes.get(
@@ -153,7 +153,8 @@ def router(gateway: Gateway) -> APIRouter:
     async def stream(last_event_id: Annotated[str, Header()] = "", cursor: Word = "") -> Response:
         """Stream Server-Sent Events: `state`, `snapshot`, `services`, `heard`, `event`, `gap`. See docs/gateway.md.
 
-        `cursor` is the id of the last message, for a page that opens a new EventSource and cannot set the header.
+        `cursor` is the id of the last message that the client received. Use it if the client cannot set the header
+        `Last-Event-ID`, such as a page that opens a new EventSource.
         """
         if not gateway.streams.admit():
             raise Refused(503, "too many streams are open, or the gateway is shutting down")

@@ -11,8 +11,8 @@ from gateway_http.http.problems import Refused
 
 
 async def explain(gateway: Gateway, service_id: str) -> dict[str, Any]:
-    """Return the record of a service, and TRON's explanation of its state. If there is no explanation, `note` gives the
-    reason. Raises Refused (404) if there is neither a record nor an explanation."""
+    """Return the record of a service, and TRON's explanation of its state. If there is no explanation, the field `note`
+    gives the reason. Raises Refused (404) if there is neither a record nor an explanation."""
     service = gateway.replica.service(service_id)
     explanation: dict[str, Any] | None = None
     note = ""

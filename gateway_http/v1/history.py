@@ -1,5 +1,5 @@
-"""The data that a page needs in addition to the stream: past events, periods in which liveness was not observed, and
-open alerts."""
+"""The data that a web page needs in addition to the stream: past events, periods in which liveness was not observed,
+and open alerts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OPEN_KEPT_FOR = 0.5
 
 
 class History:
-    """Answers GET /v1/history for all pages. Simultaneous requests share one request to the registry."""
+    """Answers GET /v1/history for all web pages. Simultaneous requests share one request to the registry."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -32,8 +32,8 @@ class History:
         self._open_at = float("-inf")
 
     async def read(self, *, with_events: bool) -> dict[str, Any]:
-        """Return events, the time from which they are complete, the periods in which liveness was not observed, the
-        open alerts, and the lost services."""
+        """Return events, the time since which the events are complete, the periods in which liveness was not observed,
+        the open alerts, and the lost services."""
         watched = self._gateway.watched
         events = self._replica.events if with_events else []
         # Fewer than are kept: that is all there is, however long ago.

@@ -1,6 +1,7 @@
-"""The routes that a page uses in addition to the stream: history, explanations, and acknowledgement of several alerts.
+"""The routes that a web page uses in addition to the stream: history, explanations, and acknowledgement of several
+alerts.
 
-The routes are served below /v1, and also below /api, where earlier versions of the page expect them.
+The routes are served below /v1, and also below /api, where earlier versions of the dashboard expect them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""GET /v1/stream: all data that a page needs, as Server-Sent Events on one connection.
+"""GET /v1/stream: all data that a web page needs, as Server-Sent Events on one connection.
 
 Each client has a cursor (`replica.reader.Reader`), not a queue: a message is created when the client is ready to read
 it, and clients that receive the same message share its bytes. A client that was disconnected resumes at its cursor.
@@ -59,8 +59,9 @@ class ServiceStreams:
         return Reader(replica)
 
     async def follow(self, cursor: str) -> AsyncIterator[bytes]:
-        """Yield all data that a page needs as Server-Sent Events, without end. A valid `cursor` continues after the
-        message that had it as its id; any other text starts with a snapshot."""
+        """Yield all data that a web page needs as Server-Sent Events, without end. If `cursor` is the id of an earlier
+        message of this gateway process, the stream continues after that message; with any other text it starts with a
+        snapshot."""
         reader = self._reader(cursor)
         yield b"retry: 1000\n\n"
         sent: object = None

@@ -1,5 +1,5 @@
-"""The answers of /v1 as pydantic models for /docs. Services and events are those of the SDK, with the names of the gRPC
-contract."""
+"""The answers of /v1 as pydantic models for /docs. Services and events are those of the SDK, with the field names of
+the gRPC contract."""
 
 from __future__ import annotations
 
