@@ -5,8 +5,8 @@ The core makes the decisions and does no I/O. Read in this order.
 - `policy`, `policy_layers`                       the thresholds, and the source of each.
 - `facts`                                         the detector's record of a service, and its transitions.
 - `detector`, `living`, `tally`                   the state machine, and its counts.
-- `hold`, `returns`                               what holds verdicts: stalls of the registry, services that return.
-- `pending`                                       transitions that wait for their ruling.
+- `hold`, `returns`                               what delays verdicts: stalls of the registry, services that return.
+- `pending`                                       transitions that wait for their ruling (a verdict with its alerts).
 - `suppression`, `guard`, `damping`               whether an alert is sent now.
 - `audience`, `hierarchy`, `lineage`, `grouping`  the recipients: parent, ancestors, orphans; the subtree.
 - `alert_book`, `messages`                        the content of an alert; all sentences that people read.
@@ -15,7 +15,7 @@ The core makes the decisions and does no I/O. Read in this order.
 - `orders`, `judge`                               the orders to the registry; the object that connects the stages.
 - `session`                                       one stream of facts: the calls that result, and refused verdicts.
 - `explanation`, `margin`                         explains a verdict; the safety margin of a service.
-- `registry_loss`, `unreached`                    notices to operators about failures that no agent receives.
+- `registry_loss`, `unreached`                    when a lost registry, or an alert without a recipient, is reported.
 
 The shell:
 
@@ -28,7 +28,7 @@ The shell:
 - `metrics`                                       the metrics, and the value that each reads.
 - `server`, `config`                              starts and stops TRON; the settings.
 
-The attentive clock ticks in the registry, which receives the heartbeats: every frame of facts carries its time, and
-the detector uses no other time. A TRON process that was stopped for a minute reads the facts of that minute in order
-and decides by their times.
+The attentive clock runs in the registry, which receives the heartbeats. Every frame of facts contains the time of this
+clock, and the detector uses no other time. A TRON process that was stopped for a minute reads the facts of that minute
+in order, and decides by the times in the frames.
 """

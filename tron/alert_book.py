@@ -47,8 +47,9 @@ _ORPHANS = {
 def alerts_of(
     transition: Transition, audience: Audience, suppression: Suppression, wall_now: float, attentive_now: float
 ) -> list[Event]:
-    """Return all alerts about a transition: first the alert to its recipient, then those to others; empty if there are
-    none. `wall_now` is the epoch time of `attentive_now`."""
+    """Return all alerts about a transition: first the alert to the recipient in `audience`, then the alerts to earlier
+    recipients or orphans; empty if there are none. `wall_now` (seconds since 1970) and `attentive_now` are the same
+    moment."""
     alert = alert_for(transition, wall_now, attentive_now, audience.recipient)
     if alert is None:
         return []
@@ -66,8 +67,8 @@ def alerts_of(
 
 
 def alert_for(transition: Transition, wall_now: float, attentive_now: float, recipient: str) -> Event | None:
-    """Return the alert that a transition raises; None if no recipient needs to be notified. `wall_now` is the epoch
-    time of `attentive_now`."""
+    """Return the alert that a transition raises; None if no recipient needs to be notified. `wall_now` (seconds since
+    1970) and `attentive_now` are the same moment."""
     event_type = transition.kind.meaning.event_type
     if event_type is None:
         return None
@@ -151,8 +152,8 @@ def flapping(alert: Event, limit: FlapLimit) -> Event:
 
 
 def escalated_copy(alert: Event, recipient: str, why: str, *, is_back: bool = False) -> Event:
-    """Return the copy of an alert for its next recipient; it names the earlier recipients, and why the alert escalated.
-    `is_back`: whether the service is alive again."""
+    """Return the copy of an alert for its next recipient. The copy names the earlier recipients, and says why the alert
+    escalated. `is_back`: whether the service is alive again."""
     way = [*alert.details.get("escalated_from", ()), alert.recipient]
     way = within(way[::-1], MAX_ESCALATED_FROM)[::-1]
     details = {**alert.details, "escalated_from": way, "escalated_because": why}

@@ -1,5 +1,5 @@
-"""Finds the audience of a transition, that is, everyone whom it concerns: the recipient of its alert, the orphans of a
-death, and the services below it that failed too. Pure."""
+"""Finds the audience of a transition, that is, everyone whom the transition concerns: the recipient of its alert and,
+if a service died, the orphans and the services below the dead service that failed too. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ raises an alert of its own."""
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """A live child of a service that is down, and the action that its policy prescribes."""
+    """A live child of a service that is down, and the action that the child's policy prescribes."""
 
     facts: Facts
     policy: OrphanPolicy
@@ -51,8 +51,8 @@ class Audience:
 
 
 class Audiences:
-    """Finds the audience of each transition. The subtree is looked up only for a death whose alert is sent, so that a
-    held alert takes the same time however many services fail."""
+    """Finds the audience of each transition. The services below a dead service are looked up only if the alert about
+    its death is sent. So a death whose alert is held takes the same time however many services fail."""
 
     def __init__(self, hierarchy: Hierarchy, detector: Detector, groups: Groups, escalations: Escalations) -> None:
         self._hierarchy = hierarchy
@@ -61,7 +61,8 @@ class Audiences:
         self._escalations = escalations
 
     def of(self, transition: Transition, *, held: bool) -> Audience:
-        """Return the audience of a transition. `held`: its alert is held, so only the recipient is determined."""
+        """Return the audience of a transition. `held`: whether the alert about the transition is held; then only the
+        recipient is determined."""
         facts, kind = transition.facts, transition.kind
         recipient = self._recipient(kind, facts)
         if held:
@@ -86,8 +87,8 @@ class Audiences:
         )
 
     def of_held_death(self, facts: Facts) -> Audience:
-        """Return the audience of a death whose alert was held and is sent now. It has no subtree: the services below
-        were listed by another alert, or are held separately."""
+        """Return the audience of a death whose alert was held and is sent now. It contains no services below the dead
+        service: another alert has listed them, or their own alerts are held."""
         return Audience(
             self._hierarchy.recipient_of(facts) or OPERATORS,
             stands_in=self._hierarchy.next_live(facts.service_id),

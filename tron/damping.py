@@ -1,5 +1,5 @@
-"""Flap damping: a service that is suspected repeatedly raises a few alerts, then none until it was stable for a while.
-Pure.
+"""Flap damping: a service that is suspected repeatedly raises a few alerts, and then none until it has been stable for
+a while. Pure.
 
 Only suspicions that may lead to a death are damped. A death and the return after a death are never damped, nor is a
 stall, which leads to no death.

@@ -2,19 +2,19 @@
 
 | judged  | what is known                           | becomes    | when                                                |
 |---------|-----------------------------------------|------------|-----------------------------------------------------|
-| alive   | the other side ended its stream         | suspect    | at once; held back if it predates a stall           |
+| alive   | the other side ended its stream         | suspect    | at once; later if the stream predates a stall       |
 | alive   | not re-attached since the registry's start | suspect | at the end of the reattach window                   |
 | alive   | no beat                                 | suspect    | 1 x interval + tolerance: a missed beat             |
 | alive   | beats, but no activity                  | suspect    | stall_after after the activity counter last moved   |
 | suspect | the stream is still broken              | down       | reconnect_grace after it broke                      |
 | suspect | a refused connection confirms it        | down       | at once                                             |
 | suspect | still no beat                           | down       | 2 x interval + tolerance after the last beat        |
-| suspect | a beat was missed, then the stream broke | down      | whichever of these two is sooner                    |
+| suspect | a beat was missed, then the stream broke | down      | reconnect_grace or 2 x interval, if that is sooner  |
 | down    | still nothing                           | deregister | 3 x interval + tolerance, one interval after down,  |
 |         |                                         |            | keep_down after down; never without `deregister`    |
 | suspect | heard, and connected if it was before   | alive      | at once; nobody is notified                         |
 | suspect | stalled, and its counter moved          | alive      | at once; nobody is notified                         |
-| down    | the same                                | alive      | at once; a "restored" alert is sent                 |
+| down    | heard, and connected if it was before   | alive      | at once; a "restored" alert is sent                 |
 
 A stream that the registry itself ended (`detached_reason`) is no evidence: its service is judged by silence alone.
 
@@ -24,8 +24,9 @@ Deregistration waits while it is held (a mass failure, maintenance), and no serv
 
 All times are attentive seconds from the frames of the registry: the detector owns no clock. Evidence from before the
 registry stopped receiving heartbeats (its start, or a stall) is ignored for the reattach window: silence that nobody
-could have noticed means nothing. The window lasts longer for services without a new stream while others open theirs.
-While many do so at the same time, the silence of services that are connected again is no evidence either.
+could have noticed means nothing. The window lasts longer for services without a new stream while other services open
+streams again. While many services open streams at the same time, silence is no evidence, even for services that are
+connected again.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ SPARE_DEADLINES = 1000
 
 
 class Detector:
-    """Evaluates all services except those in `exempt` (the observer itself). It is rebuilt from each snapshot."""
+    """Evaluates all services except those in `exempt` (the observer itself). A new detector is created for each
+    snapshot."""
 
     def __init__(self, policies: Policies, exempt: frozenset[str] = frozenset()) -> None:
         self._policies = policies
@@ -120,9 +122,9 @@ class Detector:
         """Record that the service with this incarnation was last heard `at` (attentive seconds): a heartbeat arrived,
         or the registry reports that the service reached its report deadline.
 
-        If the service's next transition is now due later, its entry in the queue stays, and is checked again when it
-        is due. If the transition is due earlier (a heartbeat can end a hold, or make a service alive again), the
-        service gets a new entry.
+        If the service's next transition is now due later, the entry in the queue stays, and is checked again at the
+        time in the entry. If the transition is due earlier (a heartbeat can end a hold, or make a service alive again),
+        the service gets a new entry.
         """
         lease = self._by_incarnation.get(incarnation)
         if lease is None or (observation <= lease.observation and lease.deadline is None):
@@ -136,11 +138,11 @@ class Detector:
         self._schedule(lease)
 
     def refresh(self, facts: Facts) -> None:
-        """Update when a service was last heard, and its longest gap, from facts that were requested for this service
-        alone. Its deadlines stay.
+        """Take the time at which a service was last heard, and the longest gap between its heartbeats, from facts that
+        were requested for this service alone. The deadlines of the service stay.
 
-        Its observation stays too: these facts came ahead of the frames, and a verdict that is based on frames must not
-        be mistaken for one that is based on newer facts.
+        The number of its observation stays, too. Later verdicts are based on frames, which may be older than these
+        facts; so a verdict must not name the observation of these facts.
         """
         lease = self._leases.get(facts.service_id)
         if lease is None or lease.facts.incarnation != facts.incarnation or facts.observation < lease.observation:
@@ -149,12 +151,12 @@ class Detector:
         lease.heard_at, lease.last_heartbeat_at = facts.heard_at, facts.last_heartbeat_at
 
     def defer(self, service_id: str) -> ReportDeadline | None:
-        """Return the deadline at which the registry should report a service that is ALIVE, if no more heartbeats
-        arrive; until then the registry sends none of its heartbeats. Return None if the heartbeats should be sent, or
-        the registry already has that deadline.
+        """Return the report deadline to send for a service that is ALIVE: the time at which the registry reports the
+        service if no more heartbeats arrive. Until then the registry sends TRON no heartbeats of the service. Return
+        None if the registry should send the heartbeats, or already has this deadline.
 
-        The first deadline of a service is computed from all its heartbeats. A later one is computed from other
-        thresholds, and may have passed already: then the registry reports the service at once.
+        The first deadline of a service is computed from all its heartbeats. A further deadline is computed when the
+        thresholds have changed. It may have passed already; the registry then reports the service at once.
         """
         lease = self._leases.get(service_id)
         if lease is None or not self.defers or lease.liveness is not Liveness.ALIVE or lease.disconnected:
@@ -183,7 +185,8 @@ class Detector:
                 self.living.remove(unit_of(gone.facts))
 
     def confirm_down(self, service_id: str, incarnation: int) -> None:
-        """Record that the host of a service refuses connections to it: if its stream is broken, it is down at once."""
+        """Record that the host of a service refuses connections to the service. If the stream of the service is broken,
+        the service is then down at once."""
         lease = self._leases.get(service_id)
         if lease is not None and lease.facts.incarnation == incarnation and lease.disconnected:
             lease.confirmed = True
@@ -279,9 +282,9 @@ class Detector:
         return found
 
     def held_until(self, lease: Lease) -> float:
-        """Return the attentive second until which there is no verdict about a service: its last evidence is from before
-        the start or the last stall of the registry, or it is silent while many others open streams again. Return 0 if
-        there may be a verdict now."""
+        """Return the attentive second until which there is no verdict about a service; 0 if there may be a verdict now.
+        Verdicts wait if the last evidence about the service is from before the start or the last stall of the registry,
+        or if the service is silent while many others open streams again."""
         policy = self._policies.of(lease.facts.service_id)
         if lease.disconnected:
             return self._held(lease.facts.attached_at or 0.0, policy, returning=True)
@@ -294,7 +297,8 @@ class Detector:
         return until if until > self.now else 0.0
 
     def break_held_until(self, lease: Lease) -> float:
-        """Return the attentive second until which a break of the open stream causes no suspicion; 0 if it does now."""
+        """Return the attentive second until which a break of the open stream causes no suspicion; 0 if a break causes a
+        suspicion now."""
         return self._held(lease.facts.attached_at or 0.0, self._policies.of(lease.facts.service_id), returning=False)
 
     def window_ends(self, policy: Policy) -> float:

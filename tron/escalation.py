@@ -38,9 +38,9 @@ class Step:
 
 
 def next_step(delivery: Delivery, now: float, after: float, lost: str, hold: float | None) -> Step:
-    """Return whether a delivery escalates at `now`: its recipient did not acknowledge it within `after` seconds, or the
-    recipient is `lost` (the reason; empty if it is not). `hold`: the seconds to wait if alerts about its service are
-    held; else None."""
+    """Return the next step for a delivery that is checked at `now`. The delivery escalates if it was not acknowledged
+    within `after` seconds, or if the recipient cannot acknowledge it. `lost`: why the recipient cannot; empty if it
+    can. `hold`: the seconds to wait if alerts about the service are held; None if they are not."""
     if hold is not None:
         return Step(now + hold)
     if not lost and now < delivery.since + after:
@@ -49,7 +49,8 @@ def next_step(delivery: Delivery, now: float, after: float, lost: str, hold: flo
 
 
 class Escalations:
-    """All open deliveries, by alert and recipient. Bounded, because the registry bounds the waiting copies."""
+    """All open deliveries, that is, alert copies that wait to be acknowledged, by alert and recipient. Bounded, because
+    the registry bounds the waiting copies."""
 
     def __init__(self) -> None:
         self._deliveries: dict[Key, Delivery] = {}
@@ -85,7 +86,7 @@ class Escalations:
         return [delivery for delivery in self._deliveries.values() if delivery.event.service_id == service_id]
 
     def look_at(self, service_id: str, name: str | None = None) -> None:
-        """Check the deliveries for this recipient in the next call of `due`, because the state of the recipient
+        """Make the next call of `due` return the deliveries for this recipient, because the state of the recipient
         changed. Deliveries may name the recipient by its service_id or by its name."""
         for recipient in (service_id,) if name is None or name == service_id else (service_id, name):
             for key in self._to.get(recipient, ()):

@@ -83,8 +83,8 @@ _MEANINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One change of a service's liveness that the detector decided. `due` is the time at which it became true, in
-    attentive seconds, not the time at which it was noticed."""
+    """One change of a service's liveness that the detector decided. `due`: the attentive second at which the change was
+    due; it may have been noticed later."""
 
     kind: Kind
     service_id: str

@@ -1,4 +1,5 @@
-"""The work that remains after rulings: alerts that are held, orphans to be notified, alerts that escalate. Pure.
+"""The work that remains after rulings (verdicts with their alerts): alerts that are held, orphans to be notified,
+alerts that escalate. Pure.
 
 Each method returns the copies of alerts that TRON asks the registry to send now.
 """
@@ -23,7 +24,7 @@ from tron.hierarchy import Hierarchy
 
 
 class FollowUp:
-    """The work that one frame leaves for later frames."""
+    """Keeps the work that is left for later frames: held alerts, orphans to be notified, and escalations."""
 
     def __init__(
         self,
@@ -43,7 +44,8 @@ class FollowUp:
         """Alerts to orphans that did not fit into the call with the verdict."""
 
     def note_notified(self, service_id: str, notified: tuple[str, ...], held_alert: Event | None) -> None:
-        """Record who was notified of a service's last death, or its held alert, until the registry's facts show it."""
+        """Record who was notified of a service's last death, or the alert about this death if it is held. The record is
+        used until facts from the registry contain the same."""
         lease = self._detector.find(service_id)
         if lease is not None:
             lease.facts = replace(lease.facts, notified=notified, held_alert=held_alert)
@@ -57,27 +59,28 @@ class FollowUp:
             self.held_deaths.end(facts.service_id)
 
     def after_death(self, facts: Facts, audience: Audience, orphans: list[Event]) -> None:
-        """Handle a death whose alert is sent: alerts that wait for this service to acknowledge them escalate, and the
-        remaining `orphans` are notified in the next frame."""
+        """Handle the death of a service whose own alert is sent. The dead service can no longer acknowledge the alerts
+        that it received, so they escalate. The alerts in `orphans` are sent in the next frame."""
         recipient = self._hierarchy.lineage.resolve(audience.recipient) or audience.recipient
         self.note_notified(facts.service_id, (recipient,), None)
         self._escalations.look_at(facts.service_id, facts.name)
         self._orphans += orphans
 
     def after_held_death(self, facts: Facts, alert: Event) -> None:
-        """Handle a death whose alert is held: alerts about other services that wait for this service to acknowledge
-        them still escalate."""
+        """Handle the death of a service whose own alert is held. The dead service can no longer acknowledge the alerts
+        that it received about other services, so they escalate nevertheless."""
         self.note_notified(facts.service_id, (), alert)
         self._escalations.look_at(facts.service_id, facts.name)
 
     def notify_orphans(self) -> list[AlertCopy]:
-        """Return the alerts to orphans that did not fit into the call with the verdict, unless it was refused."""
+        """Return the alerts to orphans that did not fit into the call with the verdict. If the verdict was refused, its
+        alerts are left out."""
         orphans, self._orphans = self._orphans, []
         return [AlertCopy(each.alert_id, each) for each in orphans if self._hierarchy.is_down(each.service_id)]
 
     def release_held_deaths(self, wall: float) -> list[AlertCopy]:
-        """Return the alerts of deaths that are no longer held; their orphans follow in the next frame. `wall`: the
-        epoch time."""
+        """Return the alerts about deaths that are no longer held; the orphans are notified in the next frame. `wall`:
+        the time in seconds since 1970."""
 
         def holds(facts: Facts) -> bool:
             return suppression.holds_death(facts, self._hierarchy.recipient_of(facts) or OPERATORS, self._guard)
@@ -91,8 +94,8 @@ class FollowUp:
         return copies
 
     def escalate(self, now: float, limit: int) -> tuple[list[AlertCopy], bool]:
-        """Return the copies, for the next ancestor, of alerts that were not acknowledged in time, or whose recipient is
-        down or unknown; and whether more may have to escalate. At most `limit` deliveries are checked."""
+        """Check up to `limit` deliveries that are due. Return copies for the next ancestor, of alerts that were not
+        acknowledged in time, or whose recipient is down or unknown; and whether more deliveries may be due."""
         due = self._escalations.due(now, limit)
         copies = [copy for delivery in due if (copy := self._escalated(delivery, now)) is not None]
         return copies, len(due) == limit

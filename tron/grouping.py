@@ -1,4 +1,5 @@
-"""Records which failures the alert of an ancestor lists, so that they need no alert of their own. Pure."""
+"""Records which failures are listed in the alert about a failed ancestor, so that they need no alert of their own.
+Pure."""
 
 from __future__ import annotations
 
@@ -18,8 +19,9 @@ class Groups:
         """The alert that was looked up last, and the services that it lists; many services look up the same alert."""
 
     def put(self, service_id: str, alert_id: str, subtree: tuple[str, ...], plain_at: int | None = None) -> None:
-        """Record that the alert about a service's death lists its subtree. `plain_at`: the version of the tree in which
-        exactly these services were below it; None if another alert added services."""
+        """Record that the alert about a service's death lists the services in `subtree`. `plain_at`: the version of the
+        tree in which exactly these services were below the service; None if some were taken from the lists of other
+        alerts."""
         if self._set[0] == alert_id:
             self._set = ("", frozenset())
         self._listed_in |= dict.fromkeys(subtree, alert_id)
@@ -52,9 +54,9 @@ class Groups:
         return known is not None and known[2] == version
 
     def lists_all(self, alert_id: str, ancestors: Iterable[str], subtree: tuple[str, ...]) -> bool:
-        """Return whether the alert of an ancestor that lists a service also lists the service's whole subtree.
-        `alert_id`: that alert; empty if no alert lists the service. The time that this takes does not depend on the
-        number of other services that the alert lists."""
+        """Return whether one alert lists a service and also its whole subtree. `alert_id`: the alert about an ancestor
+        that lists the service; empty if there is none. The time that this takes does not depend on the number of other
+        services that the alert lists."""
         if not alert_id or not subtree:
             return bool(alert_id)
         for ancestor in ancestors:

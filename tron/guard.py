@@ -1,13 +1,13 @@
 """The guard against mass failures: if many services fail at once, the network, a host or the monitor is the more likely
 cause.
 
-The guard compares services that just failed with services that are alive now. Services that have been down for longer
-are not counted, so that the guard ends one window after the last failure and one mass failure cannot lower the
-threshold of the next. The guard holds the alerts about services that failed together; a service that fails alone a
-little later raises its own alert.
+The guard compares the number of services that just failed with the number of services that are alive now. Services that
+have been down for longer are not counted. So the guard ends one window after the last failure, and a past mass failure
+does not lower the threshold of the next one. The guard holds the alerts about services that failed together; a service
+that fails alone a little later raises its own alert.
 
 Services that share a process fail together when the process dies: they are one unit, and one unit alone is never a mass
-failure. A service that names no process is a unit of its own. Pure.
+failure. A service that registered without naming its process is a unit of its own. Pure.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class Cascade:
 
 
 class Guard:
-    """Recognizes mass failures, and decides whether alerts are held. `active` is true once a mass failure is certain,
-    `holds` already while one is possible."""
+    """Recognizes mass failures, and decides whether alerts are held. `active` is true once a mass failure is certain;
+    `holds` is also true while a mass failure is only possible."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy

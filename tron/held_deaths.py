@@ -19,7 +19,8 @@ AT_ONCE = 200
 
 
 class HeldDeaths:
-    """The services whose death was declared and whose alert about it is held. Bounded by the registered services."""
+    """The services that were declared down and whose alert about this death is held. Bounded by the registered
+    services."""
 
     def __init__(self) -> None:
         self._held: dict[str, None] = {}
@@ -35,12 +36,12 @@ class HeldDeaths:
         self._held.pop(service_id, None)
 
     def is_postponed(self, service_id: str) -> bool:
-        """Return whether the death of a service was left for the next frame."""
+        """Return whether the alert about a service's death was left for the next frame, because there were too many."""
         return service_id in self._postponed
 
     def release(self, find: Callable[[str], Lease | None], holds: Callable[[Facts], bool]) -> list[tuple[Facts, Event]]:
         """Return and remove the deaths whose alerts are no longer held, with these alerts; at most `AT_ONCE`. `find`
-        returns the record of a service; `holds` tells whether its alert is still held."""
+        returns the record of a service; `holds` returns whether the alert about the service's death is still held."""
         released: list[tuple[Facts, Event]] = []
         waiting = list(self._held)
         self._postponed = set()

@@ -1,10 +1,11 @@
 """Limits how long stalls of the registry may hold verdicts: one reattach window each, and one minute for a sequence of
 stalls.
 
-After a stall, evidence from before it is ignored for the reattach window. A registry that stalls repeatedly would hold
-all verdicts forever, and no death would be reported. So stalls that follow each other before a window is over are one
-sequence, whose windows end at most a minute after its first stall. Then all services are evaluated once on the facts
-that were read, before the next stall can hold verdicts again. Pure.
+After a stall, evidence from before the stall is ignored for the reattach window. A registry that stalls repeatedly
+would hold all verdicts forever, and no death would be reported. So stalls form a sequence if each follows before the
+window of the previous one is over, and the last window of a sequence ends at most a minute after its first stall. When
+it has ended, all services are evaluated once, on the facts that were read. Only then can a further stall hold verdicts
+again. Pure.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Hold:
         """Whether anything was judged since the sequence began, with nothing held."""
 
     def evidence_from(self, now: float, hearing_since: float, window: float) -> float:
-        """Return the attentive second before which evidence is ignored, for `window` seconds from then. `now`: the
+        """Return an attentive second. Until `window` seconds after it, evidence from before it is ignored. `now`: the
         attentive second of the evaluation. `hearing_since`: the end of the registry's newest stall."""
         longest = max(LONGEST, window)
         if self._reported is None:

@@ -9,8 +9,8 @@ Each transition passes through these stages, which are functions of values:
     orders         what the registry is asked to do                  Ruling
     follow_up      what remains to be done                           AlertCopy     held deaths, orphans, escalations
 
-The judge connects these stages. It is rebuilt from each snapshot, so everything that must survive is a fact that the
-registry keeps.
+The judge connects these stages. A new judge is created for each snapshot, so everything that must survive is a fact
+that the registry keeps.
 """
 
 from __future__ import annotations
@@ -140,13 +140,13 @@ class Judge:
 
     def decide_in_parts(self, hearing_since: float, wall: float, size: int = PART) -> Iterator[Orders]:
         """Yield the orders that follow from all known facts, in parts of about `size` orders. Other work may run
-        between two parts; an empty part only gives that opportunity. `wall`: the epoch time of the newest frame. Call
-        this once for each frame, after the snapshot is complete; the orders count as accepted until `refused` is
-        called.
+        between two parts; an empty part only gives that opportunity. `wall`: the time of the newest frame in seconds
+        since 1970. Call this once for each frame, after the snapshot is complete. The orders count as accepted until
+        `refused` is called.
 
-        At most `size` transitions are ruled on; the rest waits for the next frame, and takes turns with the transitions
-        of that frame. So in a mass failure TRON reads a new frame after each call, and the alert about a service of
-        another parent waits for one call, not for thousands of rulings.
+        At most `size` transitions get their ruling (a verdict with its alerts). The other transitions wait for the next
+        frame, and take turns with the transitions of that frame. So in a mass failure TRON reads a new frame after each
+        call, and an alert to another parent waits for one call, not for thousands of rulings.
         """
         orders = Orders()
         more = True

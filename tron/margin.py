@@ -1,10 +1,11 @@
 """The safety margin of a service: how much of its allowed silence its longest gap between heartbeats used, and the
 timeout that its gaps suggest. Pure.
 
-Only the longest gap and the time of observation are known, so the suggestion is twice the longest gap. If gaps have a
-power tail, P(gap > t) ~ t ** -a, a gap of twice the longest of an observation comes once in 2 ** a such observations on
-average (I. Weissman: Estimation of Parameters and Large Quantiles Based on the k Largest Observations, JASA 73, 1978;
-here k is 1). That is at least two for each tail with a finite mean, a > 1; lighter tails do better.
+Only the longest gap and the time of observation are known, so the suggestion is twice the longest gap. Suppose that the
+gaps have a power tail, P(gap > t) ~ t ** -a. Then, on average, one in 2 ** a observations of equal length contains a
+gap of at least twice the longest gap that was observed (I. Weissman: Estimation of Parameters and Large Quantiles Based
+on the k Largest Observations, JASA 73, 1978; here k is 1). If the mean is finite, a is above 1 and 2 ** a is above 2;
+with a lighter tail, such a gap is less frequent.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Passes the alerts for operators to the sinks, and acknowledges each once the sinks have it on disk.
 
-The registry keeps the waiting alerts, under the recipient "operators", so that none is lost when TRON is killed and
-none queues here. A task of its own serves the sinks, so that they never delay a verdict.
+The registry keeps the waiting alerts, under the recipient "operators", so that no alert is lost when TRON is killed,
+and no alerts queue in TRON. A task of its own serves the sinks, so that they never delay a verdict.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ MAX_OWN_NOTICES = 100
 
 
 class OperatorRelay:
-    """Passes the operators' alerts of one registry to the sinks, and sends its own notices about the registry's
-    availability."""
+    """Passes the operators' alerts of one registry to the sinks, and sends notices of its own when the registry is lost
+    and when it answers again."""
 
     def __init__(self, channel: grpc.aio.Channel, dispatcher: Dispatcher) -> None:
         self._events = event_service_pb2_grpc.EventServiceStub(channel)
@@ -71,7 +71,7 @@ class OperatorRelay:
         self._send_own(messages.REGISTRY_LOST, why, seconds)
 
     def registry_back(self, seconds: float) -> None:
-        """Notify operators that the registry answers again, after `seconds`."""
+        """Notify operators that the registry answers again. `seconds`: for how long it did not answer."""
         log.warning("registry_back", after_seconds=round(seconds, 2))
         self._send_own(messages.REGISTRY_BACK, "", seconds, resolved=True)
 

@@ -1,8 +1,9 @@
-"""Transitions that wait for their ruling, in an order that is fair to the recipients of their alerts. Pure.
+"""Transitions that wait for their ruling (a verdict with its alerts), in an order that is fair to the recipients of
+their alerts. Pure.
 
-Rulings on thousands of deaths at once take seconds. The alert about a service of another parent must not wait for all
-of them. So while more than `FAIR_ABOVE` transitions wait, the parents take turns; otherwise the transitions are ruled
-on in the order in which they were decided.
+Rulings on thousands of deaths at once take seconds. An alert to one parent must not wait until all deaths under another
+parent have their rulings. So while more than `FAIR_ABOVE` transitions wait, the parents take turns; otherwise the
+transitions are ruled on in the order in which they were decided.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _Key = tuple[str, Kind]
 
 
 class PendingTransitions:
-    """The waiting transitions. Bounded by the registered services, each of which has at most one of each kind here."""
+    """The waiting transitions: for each registered service, at most one of each kind."""
 
     def __init__(self) -> None:
         self._in_order: OrderedDict[_Key, Transition] = OrderedDict()
@@ -35,13 +36,13 @@ class PendingTransitions:
         return service_id in self._of_service
 
     def is_overtaken(self, service_id: str, observation: int, unless: frozenset[Kind]) -> bool:
-        """Return whether a waiting transition of this service is based on older facts than this observation.
-        Transitions of the kinds in `unless` are ignored."""
+        """Return whether a waiting transition of this service is based on an observation that is older than
+        `observation`. Transitions of the kinds in `unless` are ignored."""
         waiting = self._of_service.get(service_id, ())
         return any(each.observation < observation and each.kind not in unless for each in waiting)
 
     def put(self, transition: Transition) -> None:
-        """Add a transition. It replaces one of the same service and kind that waits."""
+        """Add a transition. If one of the same service and kind is waiting, the new one replaces it."""
         key = (transition.service_id, transition.kind)
         if key in self._in_order:
             self._remove(self._in_order[key])

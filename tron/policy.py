@@ -108,9 +108,9 @@ class Policy:
         return errors
 
     def reckless(self) -> list[PolicyError]:
-        """Return the thresholds with which TRON would declare healthy services down. Deregistration must take at least
-        three missed heartbeats, and each timeout must be longer than the retries that happen within it (equal nested
-        timeouts have taken down whole clusters)."""
+        """Return the thresholds with which TRON would declare healthy services down. A service must miss at least three
+        heartbeats before it is deregistered, and each timeout must be longer than the retries for which it allows time
+        (a timeout that was not longer has taken down whole clusters)."""
         errors: list[PolicyError] = []
         if self.misses_before_deregister < 3:
             why = messages.too_few_misses_to_deregister(self.misses_before_deregister)

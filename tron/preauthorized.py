@@ -13,7 +13,8 @@ from grid_model.verdict import StandingSuspicion
 
 
 class Preauthorized:
-    """The suspicions that the registry holds in advance, and the services whose suspicion must be decided again."""
+    """The suspicions that the registry has received in advance, and the services whose suspicion must be decided
+    again."""
 
     def __init__(self) -> None:
         self._sent: dict[str, StandingSuspicion] = {}
@@ -49,8 +50,9 @@ class Preauthorized:
         self._touched.update(dict.fromkeys(service_ids))
 
     def change(self, service_id: str, wanted: StandingSuspicion | None) -> tuple[StandingSuspicion | None, int | None]:
-        """Return what must be sent so that the registry holds the wanted suspicion: a suspicion, or the incarnation
-        whose suspicion is withdrawn. Both are None if nothing must be sent."""
+        """Return what to send so that the registry has the `wanted` suspicion of a service and no other. The first
+        value is a new suspicion, the second an incarnation whose suspicion is withdrawn. At most one of them is not
+        None."""
         sent = self._sent.get(service_id)
         if wanted == sent:
             return None, None

@@ -1,8 +1,8 @@
 """Decides in advance whether a service is suspect if its stream breaks now, and which alert the suspicion raises. Pure.
 
 Within the reattach window a break causes no suspicion; under maintenance, or while the service is flapping, the
-suspicion raises no alert. A decision holds until a fact about the service, its parent or its policy changes, or until
-the time that is returned with it.
+suspicion raises no alert. A decision is valid until a fact about the service, its parent or its policy changes, or
+until the attentive second that `suspicion_of` returns with the decision.
 """
 
 from __future__ import annotations

@@ -49,7 +49,8 @@ class Prober:
 
 
 def target_of(url: str) -> tuple[str, int] | None:
-    """Return the host and port of a URL; None if it has no host, or no port and none is the default of its scheme."""
+    """Return the host and port of a URL; None if the URL has no host, or has no port and its scheme has no default
+    port."""
     defaults = {"http": 80, "https": 443}
     try:
         parts = urlsplit(url if "//" in url else f"//{url}")

@@ -2,8 +2,7 @@
 
 A planned restart causes no report: a registry that announced that it is draining gets `after_drain` seconds to come
 back, one that disappeared without notice gets `after`. The longer time also applies from TRON's own start, because both
-programs are often started together. Whatever happens in between, a registry that does not answer for `after_drain`
-seconds is reported.
+programs are often started together. In any case, a registry that does not answer for `after_drain` seconds is reported.
 """
 
 from __future__ import annotations
@@ -39,8 +38,9 @@ class RegistryLoss:
         self._patience = self._after_drain
 
     def passed(self, seconds: float) -> float | None:
-        """Add seconds in which the registry could have answered and did not. If operators must be notified now, which
-        happens once for each loss, return for how many seconds it has not answered, else None."""
+        """Add seconds in which the registry did not answer although TRON was able to receive an answer. If operators
+        must be notified now (once for each loss), return for how many seconds the registry has not answered, else
+        None."""
         self._silent_for += seconds
         if self._reported or self._silent_for < self._patience:
             return None

@@ -1,7 +1,7 @@
 """Counts the services that open streams again after a restart or a stall of the registry.
 
-While thousands do so at the same time, the heartbeats of services that are connected already wait behind the handshakes
-of the others. So the silence of a service is no evidence while many services return.
+While thousands of services open streams at the same time, heartbeats on the streams that are already open are delayed
+by the handshakes of the others. So the silence of a service is no evidence while many services return.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ CROWD = 100
 
 
 class Returns:
-    """The times of the newest returns, in attentive seconds."""
+    """The attentive seconds of the newest returns. A service returns when it opens a stream again after a restart or a
+    stall of the registry."""
 
     def __init__(self) -> None:
         self._newest: deque[float] = deque(maxlen=CROWD)

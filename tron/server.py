@@ -42,7 +42,7 @@ MAX_MESSAGE = 1 << 20
 
 async def serve(config: Config, stop: asyncio.Event) -> None:
     """Run TRON until `stop` is set. Raises StartError if the thresholds or an address cannot be used, and JournalError
-    if the queue of the operator sinks cannot be."""
+    if the queue of the operator sinks cannot be used."""
     security = TransportSecurity("TRON", config)
     store = PolicyStore(config.data_dir)
     try:

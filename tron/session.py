@@ -1,8 +1,8 @@
 """Decides what TRON does on one stream of facts: which calls follow from a frame, and which decisions are reverted.
 Pure.
 
-The monitor and the simulation use it and make its calls; at most one call is in progress at a time, and later
-decisions are sent with the next one. So calls are small under light load, and the registry never waits for TRON.
+The monitor, and the simulation in the tests, make the calls. At most one call is in progress at a time; what is decided
+meanwhile is sent with the next call. So calls are small under light load, and the registry never waits for TRON.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ _REFUSED = (VerdictOutcome.STALE, VerdictOutcome.INVALID)
 
 @dataclass(slots=True)
 class Call:
-    """One call to the registry. Each slice selects the orders of one kind that the call carries."""
+    """One call to the registry. For each kind of order, a slice selects those of the decided orders that the call
+    carries."""
 
     rulings: slice
     copies: slice
@@ -60,8 +61,9 @@ class Session:
         self._unreported = 0
 
     def read(self, frame: Frame) -> bool:
-        """Add a message of facts. Return whether to call `decide` now: true for the last message of each frame once
-        the snapshot is complete. Only that message advances the time, and rulings before it would delay it."""
+        """Add a message of facts. Return whether to call `decide` now: true for the last message of each frame once the
+        snapshot is complete. Only the last message of a frame advances the time. Rulings on an earlier message would
+        delay the last one."""
         self.judge.learn(frame)
         self._hearing_since = frame.hearing_since
         # The next urgent frame comes once the registry knows that this one was judged.
@@ -71,7 +73,8 @@ class Session:
         return self.judge.complete and not frame.continues
 
     def decide(self, wall: float) -> Iterator[None]:
-        """Decide on the frame that was read, in parts between which other work may run. `wall`: the epoch time."""
+        """Decide on the frame that was read, in parts between which other work may run. `wall`: the time in seconds
+        since 1970."""
         for orders in self.judge.decide_in_parts(self._hearing_since, wall, self._part):
             self._decided.add(orders)
             yield
@@ -89,7 +92,8 @@ class Session:
 
     @property
     def report_is_due(self) -> bool:
-        """Whether a frame that led to no orders needs a call, which confirms to the registry that TRON evaluated it."""
+        """Whether a call is due although the frame led to no orders. The call confirms to the registry that TRON
+        evaluated the frame."""
         if self._called:
             return False
         held_changed = self.judge.guard.many_fail != self._held_sent
@@ -113,8 +117,8 @@ class Session:
         most: int,
     ) -> list[Call]:
         """Divide the orders among calls of at most `most` bytes each (more only if a single order is larger), and
-        return at least one call. The arguments are the sizes of the orders in bytes, except `withdrawn`, which are the
-        incarnations whose suspicion is withdrawn."""
+        return at least one call. `withdrawn`: the incarnations whose suspicion is withdrawn. The other sequences
+        contain the sizes of the orders in bytes."""
         judge = self.judge
         ends = [0, 0, 0, 0]
         starts = [tuple(ends)]
@@ -152,7 +156,7 @@ class Session:
                 self.judge.refused(ruling)
 
     def all_answered(self) -> None:
-        """Record that the registry answered every call for the orders that were taken."""
+        """Record that the registry answered every call with the orders of the last `take`."""
         self._urgent = False
         self._unreported = 0
         self._held_sent = self.judge.guard.many_fail

@@ -34,7 +34,7 @@ class FlapLimit:
 @dataclass(frozen=True, slots=True)
 class Suppression:
     """The decision whether an alert is sent now. `reason`: why it is held; empty if it is sent. `last_before`: the flap
-    limit, if this suspicion reached it and so is the last one that is sent before damping."""
+    limit, if this suspicion reached it; the alert is then the last one before damping."""
 
     reason: str = ""
     last_before: FlapLimit | None = None

@@ -12,7 +12,8 @@ _State = tuple[Liveness, bool, bool]
 
 
 class Tally:
-    """The number of services by liveness, of those that are stalled, and of those under maintenance."""
+    """The number of services in each liveness, the number of stalled services, and the number of services under
+    maintenance."""
 
     def __init__(self) -> None:
         self._of_service: dict[str, _State] = {}

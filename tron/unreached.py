@@ -1,8 +1,8 @@
-"""Finds the CRITICAL alerts that have reached no recipient, so that nobody acts on them. Pure.
+"""Finds the CRITICAL alerts that have reached no recipient. Nobody can act on such an alert. Pure.
 
 An alert has reached a recipient once a copy of it was sent on an open stream, was acknowledged, or was accepted by the
 operators' sinks (which acknowledge their copies). An alert that waits only for recipients without a stream usually
-escalates soon, so it gets `UNDELIVERED_AFTER` seconds.
+escalates soon, so it is reported only after `UNDELIVERED_AFTER` seconds.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class TronHealth:
         self.changes.wake()
 
     def seen_by(self, context: Context) -> StatusOf:
-        """Return the function that answers health checks. It is the same for every caller."""
+        """Return the function that answers health checks. Every caller gets the same function."""
         return self._status
 
     def _status(self, name: str) -> int | None:

@@ -1,4 +1,5 @@
-"""Which roles may call each method of TronService. The service itself decides for which ids.
+"""Which roles may call each method of TronService. The methods themselves check for which service ids the caller has
+the role.
 
 The methods of grpc.health are open.
 """
