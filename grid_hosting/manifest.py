@@ -56,7 +56,7 @@ def read(text: str) -> Manifest:
         entries = tuple(_entry(each) for each in document["files"])
         return Manifest(str(document["made_at"]), str(document["version"]), entries)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise ManifestError("is damaged: it is not the manifest of a backup") from error
+        raise ManifestError("is not a valid manifest: it is damaged, or it does not belong to a backup") from error
 
 
 def _entry(raw: dict[str, Any]) -> Entry:

@@ -142,8 +142,9 @@ class LivenessFacts:
         return bool(self._to_save)
 
     def heard_after(self, observation: int) -> tuple[list[tuple[int, float]], int]:
-        """Return the services with heartbeats after an observation, each as (incarnation, time of the last heartbeat in
-        seconds since the epoch), and the number of the newest observation."""
+        """Return the services that sent a heartbeat after the observation with this number, each as (incarnation, time
+        of the last heartbeat in seconds since the epoch). Also return the number of the newest observation, for the
+        next call."""
         heard = [
             (record.incarnation, record.last_heartbeat_at)
             for record in self._records.values()

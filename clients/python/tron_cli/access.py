@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from tron_client.access import AccessClient, PrincipalInfo, TokenInfo
 
 tokens = CommandLine(
-    no_args_is_help=True, help="Create, list and revoke tokens, or refuse a JSON Web Token (JWT) of an issuer."
+    no_args_is_help=True, help="Create, list and revoke tokens, or deny a JSON Web Token (JWT) of an external issuer."
 )
-grants = CommandLine(no_args_is_help=True, help="List, add and remove the rights of principals, or refuse a principal.")
+grants = CommandLine(no_args_is_help=True, help="List, add and remove the rights of principals, or deny a principal.")
 
 _DAYS = {"min": 1 / 1440, "h": 1 / 24, "d": 1.0, "y": 365.0}
 _LIFETIME = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(min|h|d|y)")
@@ -43,7 +43,9 @@ RoleOption = Annotated[
         "--role",
         metavar="ROLE",
         parser=lambda word: _role(word),
-        help="The role: agent, observer, relay, judge, operator or admin.",
+        help="What the principal may do: agent (register services and send heartbeats for them), observer (read), "
+        "relay (send heartbeats in the name of others), judge (issue verdicts, as TRON does), operator (acknowledge "
+        "alerts, change policies, deregister) or admin (everything, and manage rights).",
     ),
 ]
 IdsOption = Annotated[
@@ -52,8 +54,8 @@ IdsOption = Annotated[
         "--ids",
         metavar="PATTERN",
         help="The ids or names of services to which the role applies. A * at the end matches all ids and "
-        "names with that prefix. May be repeated. Default: all services; the roles agent, relay and "
-        "judge require the option.",
+        "names with that prefix. May be repeated. Required for the roles agent, relay and judge; "
+        "the default for other roles is all services.",
     ),
 ]
 GroupOption = Annotated[
@@ -230,9 +232,10 @@ def add(
 ) -> None:
     """Grant a principal a right. A principal that does not exist is created.
 
-    The agents of the principal reconnect within 30 seconds, to use the new right; its other streams continue. If
-    --group changes the group of the principal, all its open streams end within a second; the ids that it registered
-    earlier still belong to its old group (or to the principal itself, if it had none).
+    The registry asks the agents of the principal to reconnect within 30 seconds, and then they have the new right.
+    Other streams of the principal continue, and have it once they are opened again. If --group moves the principal to
+    another group, all open streams of the principal end within a second. Ids that the principal registered before
+    still belong to the old group, or to the principal if there was no old group.
     """
     with access(registry) as client:
         report(client.change_grants(principal, add=_grants(role, ids), group=group), as_json)
@@ -281,7 +284,7 @@ def allow(principal: DeniedArgument, registry: RegistryOption = DEFAULT_REGISTRY
 
 @connects
 def whoami(registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False) -> None:
-    """Show the name, group and rights of the principal that the registry identifies this client as."""
+    """Show which principal this client is for the registry, with its group and rights."""
     with access(registry) as client:
         found = client.who_am_i()
     if as_json:

@@ -47,7 +47,8 @@ def alerts(
         typer.Option(
             metavar="N",
             min=0,
-            help="With --follow: exit after N events, including those shown first; 0 means no limit.",
+            help="With --follow: exit after N events, including the recent events that are printed at the start; "
+            "0 means no limit.",
         ),
     ] = 0,
 ) -> None:

@@ -55,7 +55,7 @@ def audit(
 
     Requires the role admin. Each change by an operator or an administrator has a record of its own. If refusals with
     the same caller, method and reason are repeated within a minute, only the first one has a record of its own; the
-    others share a record, which shows their number.
+    others share a record, which shows how many there were.
     """
     if kind and kind.lower() not in KINDS:
         raise typer.BadParameter(messages.none_of(kind, KINDS), param_hint="--kind")

@@ -109,8 +109,8 @@ def explain(
     """Explain the liveness of a service, and what happens next.
 
     The command prints TRON's verdict, the rule that applied, the next deadlines and the evidence. It also prints the
-    safety margin: the time after which a silent service is declared down, minus the longest gap so far between two
-    heartbeats, as a share of that time.
+    safety margin, which is (timeout - longest gap) / timeout. The timeout is the time after which a silent service is
+    declared down, and the gap is the one between two heartbeats.
     """
     from tron_client.errors import ServiceNotFound
 

@@ -196,8 +196,8 @@ def maintenance(
 ) -> None:
     """Put a service under maintenance, or list the services under maintenance.
 
-    While a service is under maintenance, alerts about it are held back and it is not deregistered. Maintenance belongs
-    to the id of the service, so it continues if the service or the registry restarts.
+    While a service is under maintenance, alerts about it are held back, and TRON does not deregister it. Maintenance
+    belongs to the id of the service, so it continues if the service or the registry restarts.
     """
     if off and (minutes is not None or reason):
         raise typer.BadParameter(messages.OFF_TAKES_NOTHING, param_hint="--off")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 app = CommandLine(
     no_args_is_help=True,
     help="Secure a system and create its first tokens. The commands work on the data directory; no server needs "
-    "to run.",
+    "to be running.",
 )
 
 DATA_DIR = Path("tron-data")

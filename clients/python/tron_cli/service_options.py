@@ -46,8 +46,8 @@ class ServiceOptions:
         list[str] | None,
         typer.Option(
             metavar="PATTERN",
-            help="Refuse to be the parent of any service that has this id and belongs to another owner. A * at the "
-            "end matches all ids with that prefix. May be repeated.",
+            help="Do not accept, as children of this service, services of other owners whose ids match PATTERN: an id, "
+            "or a prefix followed by *. May be repeated.",
         ),
     ] = None
 

@@ -108,8 +108,8 @@ def read(url: str) -> str:
 
 
 def read_json(url: str) -> Any:
-    """Return the body of the answer of a program as a JSON document. Raises OSError, and ValueError also for invalid
-    JSON."""
+    """Request a JSON document from a program, and return it parsed. Raises OSError if the request fails, and ValueError
+    if the answer is not JSON or if the certificate or token files of this client are invalid."""
     return json.loads(read(url))
 
 

@@ -132,9 +132,9 @@ def edit(change: Callable[[dict[str, object]], object]) -> Callable[[Path], None
             "policy.json: is missing, but listed in the manifest",
         ),
         (lambda copy: (copy / "manifest.json").unlink(), "is not a backup: manifest.json is missing"),
-        (damage(lambda old: old[:-9], "manifest.json"), "manifest.json: is damaged: it is not the manifest"),
+        (damage(lambda old: old[:-9], "manifest.json"), "manifest.json: is not a valid manifest"),
         (damage(lambda _: b"\xff", "manifest.json"), "manifest.json: is damaged: it is not text"),
-        (damage(lambda _: b"[]", "manifest.json"), "manifest.json: is damaged: it is not the manifest"),
+        (damage(lambda _: b"[]", "manifest.json"), "manifest.json: is not a valid manifest"),
         (edit(lambda document: document.update(format=2)), "has format 2; this installation supports format 1"),
         (edit(lambda document: document["files"][0].update(path="../x/policy.json")), "not a file of a data directory"),  # type: ignore[index]
         (edit(lambda document: document["files"][0].update(path="/etc/passwd")), "not a file of a data directory"),  # type: ignore[index]
