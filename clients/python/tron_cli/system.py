@@ -257,7 +257,7 @@ def up(
         bool,
         typer.Option(
             "--insecure-listen",
-            help=("Allow ports without TLS, or without authentication, at addresses that other machines can reach."),
+            help="Allow ports without authentication at addresses that other machines can reach, with or without TLS.",
         ),
     ] = False,
 ) -> None:
