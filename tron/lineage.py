@@ -37,7 +37,7 @@ class Lineage:
             self._children.setdefault(service.parent, {})[service.service_id] = None
 
     def remove(self, service_id: str) -> None:
-        """Remove a service; its parent is remembered."""
+        """Remove a service, but keep the record of its parent: the ancestors of its children must still be found."""
         gone = self._drop(service_id)
         if gone is not None:
             self.remember(gone)

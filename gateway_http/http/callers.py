@@ -87,7 +87,10 @@ class Callers:
             if len(numbers) > 1 or credential is not None:
                 raise Unauthenticated
             if acts and not rules.is_own_page(asked, client):
-                raise PermissionDenied("with a session cookie, only pages of this port may change data or open streams")
+                raise PermissionDenied(
+                    "a request with a session cookie may change data or open a stream only if it comes from a page of "
+                    "this port"
+                )
             return await self._of_session(numbers[0], peer, serial)
         if need is not None and need.legacy and self._is_legacy(scope, rules):
             credential = Credential(principal=LEGACY, serial=serial)

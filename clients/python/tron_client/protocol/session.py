@@ -296,12 +296,9 @@ class AgentSession:
         self._queue.announce(self._register(), pause_beats=True)
 
     def after_fork(self, *, started: bool) -> None:
-        """Detach the session from the parent's stream in a forked child. If `started`, the session is over in the
-        child; otherwise it may be started there.
-
-        In the child, the session gets a new instance_id, so that the registry distinguishes it from the session in the
-        parent process.
-        """
+        """Detach the session from its stream in a forked child, because the stream belongs to the parent process. If
+        `started`, the session ends in the child. Otherwise the child may start it: it has a new instance_id there, so
+        that the registry distinguishes it from the session in the parent process."""
         self._registration.rename()
         self._queue.forget()
         if started:
