@@ -1,9 +1,10 @@
 """What do TLS, authentication and rights cost? `python -m benchmarks.security_cost`; needs Go.
 
-The same load meets a registry that TRON watches in plaintext, with TLS and tokens, and with mutual TLS, by turns within
-each round. With both kinds of TLS every caller authenticates, and has rights.
+The same load meets a registry that TRON watches in plaintext, with TLS and tokens, and with mutual TLS, in each round.
+With both kinds of TLS every caller authenticates, and has rights.
 
-- Sparse: 10,000 agents with a connection each, which beat every 5 s (the driver in Go, `benchmarks/driver`).
+- Sparse: 10,000 agents with a connection each, which beat every 5 s (the driver in Go, `benchmarks/driver`), beside as
+  many of another registry in plaintext, so that both meet the machine as it is then.
 - Dense: 50 streams that send one heartbeat after the other, each of which is acknowledged (a client in this process).
 - Storm: the registry is killed with SIGKILL under the sparse agents, which then all connect at once.
 
@@ -63,8 +64,9 @@ def spent(servers: Servers) -> float:
     return sum(map(on_processor, servers.pids.values()))
 
 
-def sparse_and_storm(name: str, agents: int, seconds: float, ramp: float, *, storm: bool) -> dict[str, Any]:
-    """Measure the sparse load, and then a storm of the same agents."""
+@contextmanager
+def attached(name: str, agents: int, ramp: float) -> Iterator[tuple[Way, Servers, Driver, float]]:
+    """The servers, secured in one way, with agents that are all attached; and the memory of the registry before."""
     with running(name) as (way, servers):
         before = memory(servers.pids["registry"])
         flags: dict[str, int | str] = {
@@ -74,19 +76,33 @@ def sparse_and_storm(name: str, agents: int, seconds: float, ramp: float, *, sto
             "interval": f"{INTERVAL:g}s",
         }
         with Driver(servers.address, AHEAD, **flags, **way.flags()) as driver:
-            attaching = time.monotonic()
             if not driver.wait(lambda: driver.heard("attached"), WITHIN, "all to attach"):
                 raise RuntimeError(f"{name}: not all attached: {driver.ask('totals')}")
-            found: dict[str, Any] = {"attached_after_s": round(time.monotonic() - attaching, 2)}
             time.sleep(PEACE)
-            found["memory_kB_per_agent"] = round((memory(servers.pids["registry"]) - before) / agents, 1)
-            cost = spent(servers)
-            time.sleep(seconds)
-            found["beats_per_cpu_s"] = agents * seconds / INTERVAL / (spent(servers) - cost)
-            if storm:
-                found |= _storm(servers, driver)
-            found["false_events"] = _false(servers, way)
-        return found
+            yield way, servers, driver, before
+
+
+def sparse(name: str, agents: int, seconds: float, ramp: float) -> dict[str, Any]:
+    """Measure the sparse load in one way and in plaintext at the same time: the speed of a virtual machine changes by
+    more than the difference, from one minute to the next."""
+    with attached(PLAINTEXT, agents, ramp) as plain, attached(name, agents, ramp) as secured_one:
+        both = {PLAINTEXT: plain, name: secured_one}
+        costs = {each: spent(servers) for each, (_, servers, _, _) in both.items()}
+        time.sleep(seconds)
+        beats = agents * seconds / INTERVAL
+        rates = {each: beats / (spent(servers) - costs[each]) for each, (_, servers, _, _) in both.items()}
+        return {
+            "beats_per_cpu_s": rates,
+            "ratio": rates[name] / rates[PLAINTEXT],
+            "false_events": sum(_false(servers, way) for way, servers, _, _ in both.values()),
+        }
+
+
+def storm(name: str, agents: int, ramp: float) -> dict[str, Any]:
+    """Measure the memory of the registry for each agent, and a storm."""
+    with attached(name, agents, ramp) as (way, servers, driver, before):
+        found = {"memory_kB_per_agent": round((memory(servers.pids["registry"]) - before) / agents, 1)}
+        return {**found, **_storm(servers, driver), "false_events": _false(servers, way)}
 
 
 def _storm(servers: Servers, driver: Driver) -> dict[str, Any]:
@@ -139,20 +155,25 @@ def dense(name: str, seconds: float) -> float:
         return asyncio.run(flood(way, servers))
 
 
-def row(name: str, sparse: list[dict[str, Any]], flooded: list[float]) -> dict[str, Any]:
+def row(name: str, paced: list[dict[str, Any]], storms: list[dict[str, Any]], flooded: list[float]) -> dict[str, Any]:
     """One way as it is printed: medians of the rounds."""
 
-    def middle(key: str) -> float | str:
-        found = [each[key] for each in sparse if each.get(key) is not None]
+    def middle(values: list[Any]) -> float | str:
+        found = [each for each in values if each is not None]
         return median(found) if found else "-"
 
     return {
-        "sparse / CPU-s": middle("beats_per_cpu_s"),
+        "sparse / CPU-s": middle([each["beats_per_cpu_s"].get(name) for each in paced]),
         "dense / CPU-s": median(flooded) if flooded else "-",
-        "storm [s]": middle("storm_s"),
-        "storm [CPU-s]": middle("storm_cpu_s"),
-        "kB / agent": middle("memory_kB_per_agent"),
-        "false events": sum(each["false_events"] for each in sparse),
+        **{
+            title: middle([each.get(key) for each in storms])
+            for title, key in (
+                ("storm [s]", "storm_s"),
+                ("storm [CPU-s]", "storm_cpu_s"),
+                ("kB / agent", "memory_kB_per_agent"),
+            )
+        },
+        "false events": sum(each["false_events"] for each in (*storms, *(() if name == PLAINTEXT else paced))),
     }
 
 
@@ -163,30 +184,32 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=30.0, help="of each measurement of the sparse load")
     parser.add_argument("--dense-seconds", type=float, default=4.0, help="of each measurement of the dense load")
-    parser.add_argument("--ramp", type=float, default=60.0, help="seconds over which the agents connect first")
+    parser.add_argument("--ramp", type=float, default=30.0, help="seconds over which the agents connect first")
     parser.add_argument("--no-storm", action="store_true")
     chosen = parser.parse_args()
     if not is_built():
         return
-    sparse: dict[str, list[dict[str, Any]]] = {name: [] for name in WAYS}
+    paced: dict[str, list[dict[str, Any]]] = {name: [] for name in (TLS, MUTUAL)}
+    storms: dict[str, list[dict[str, Any]]] = {name: [] for name in WAYS}
     flooded: dict[str, list[float]] = {name: [] for name in WAYS}
     for number in range(chosen.rounds):
+        for name, of_way in paced.items():
+            of_way.append(sparse(name, chosen.agents, chosen.seconds, chosen.ramp))
+            print(f"round {number + 1}, sparse, {name}: {of_way[-1]}", flush=True)
         for name in WAYS:
-            storm = not chosen.no_storm
-            sparse[name].append(sparse_and_storm(name, chosen.agents, chosen.seconds, chosen.ramp, storm=storm))
+            if not chosen.no_storm:
+                storms[name].append(storm(name, chosen.agents, chosen.ramp))
             flooded[name].append(dense(name, chosen.dense_seconds))
-            print(f"round {number + 1}, {name}: {sparse[name][-1]} dense {flooded[name][-1]:.0f}", flush=True)
-    rows = {name: row(name, sparse[name], flooded[name]) for name in WAYS}
+            print(f"round {number + 1}, {name}: {storms[name][-1:]} dense {flooded[name][-1]:.0f}", flush=True)
+    all_paced = [each for of_way in paced.values() for each in of_way]
+    rows = {name: row(name, paced.get(name, all_paced), storms[name], flooded[name]) for name in WAYS}
     table(f"{chosen.agents:,} agents with a connection each; medians of {chosen.rounds} rounds", rows)
     ratios = {
-        kind: {
-            name: [ours / plain for ours, plain in zip(rates[name], rates[PLAINTEXT], strict=True)]
+        "sparse": {name: [each["ratio"] for each in of_way] for name, of_way in paced.items()},
+        "dense": {
+            name: [ours / plain for ours, plain in zip(flooded[name], flooded[PLAINTEXT], strict=True)]
             for name in (TLS, MUTUAL)
-        }
-        for kind, rates in (
-            ("sparse", {name: [each["beats_per_cpu_s"] for each in sparse[name]] for name in WAYS}),
-            ("dense", flooded),
-        )
+        },
     }
     goals = {
         f"{kind}, {name}: {median(found):.2f} of plaintext >= {GOALS[kind]}": median(found) >= GOALS[kind]
@@ -200,9 +223,8 @@ def main() -> None:
             times = took / plain if isinstance(took, float) and isinstance(plain, float) and plain else float("inf")
             goals[f"storm, {name}: {times:.2f} times plaintext <= {STORM_GOAL:g}"] = times <= STORM_GOAL
     goals["no event about any agent"] = not any(each["false events"] for each in rows.values())
-    conclude(
-        "security_cost", chosen.out, goals, {"figures": rows, "ratios": ratios, "sparse": sparse, "dense": flooded}
-    )
+    result = {"figures": rows, "ratios": ratios, "sparse": paced, "storms": storms, "dense": flooded}
+    conclude("security_cost", chosen.out, goals, result)
 
 
 if __name__ == "__main__":
