@@ -56,6 +56,8 @@ def test_explain_says_why_in_words_and_as_json(system: Watched) -> None:
     with agents(
         system.registry_address, {"service_id": child, "heartbeat_interval": 1.0, "reconnect_grace": 30.0}
     ) as host:
+        with MonitorClient(system.tron_address) as client:
+            wait_until(lambda: client.explain(child).rule != "not_watched", 10, "TRON watches it")
         told = tron(system, "explain", child)
         assert told.returncode == 0
         assert f"{child} is alive: last heartbeat" in told.stdout
