@@ -41,7 +41,7 @@ from tron.facts import NEVER, Kind, Lease, Transition
 from tron.hold import LONGEST, Hold
 from tron.living import Living, unit_of
 from tron.policy import Policies, Policy
-from tron.returns import RETURNING, Returns
+from tron.returns import PATIENCE, RETURNING, Returns
 from tron.tally import Tally
 
 SPARE_DEADLINES = 1000
@@ -282,19 +282,10 @@ class Detector:
         return found
 
     def held_until(self, lease: Lease) -> float:
-        """Return the attentive second until which there is no verdict about a service; 0 if there may be a verdict now.
-        Verdicts wait if the last evidence about the service is from before the start or the last stall of the registry,
-        or if the service is silent while many others open streams again."""
-        policy = self._policies.of(lease.facts.service_id)
-        if lease.disconnected:
-            return self._held(lease.facts.attached_at or 0.0, policy, returning=True)
-        return max(self._held(lease.heard_at, policy, returning=False), self.crowded_until())
-
-    def crowded_until(self) -> float:
-        """Return the attentive second until which silence is no evidence, because many services open streams again
-        after a restart or a stall of the registry; 0 if it is evidence now."""
-        until = min(self._returns.crowded_until, self.hearing_since + LONGEST)
-        return until if until > self.now else 0.0
+        """Return the attentive second until which there is no verdict about a service, because its last evidence is
+        from before the start or the last stall of the registry; 0 if the evidence is newer."""
+        evidence = lease.heard_at if not lease.disconnected else (lease.facts.attached_at or 0.0)
+        return self._held(evidence, self._policies.of(lease.facts.service_id), returning=lease.disconnected)
 
     def break_held_until(self, lease: Lease) -> float:
         """Return the attentive second until which a break of the open stream causes no suspicion; 0 if a break causes a
@@ -364,12 +355,15 @@ class Detector:
             down_enough = lease.judged_at + max(facts.interval, policy.keep_down)
             return Kind.DEREGISTER, max(silent_enough, down_enough, held_until)
         if lease.liveness is not Liveness.ALIVE:
-            return Kind.DOWN, max(self._down_at(lease, policy)[0], held_until)
+            down_at = max(self._down_at(lease, policy)[0], held_until)
+            return Kind.DOWN, down_at if lease.disconnected else self._in_crowd(down_at)
         if lease.disconnected:
             return Kind.SUSPECT, max(facts.detached_at or 0.0, held_until)
         if lease.deadline is not None:
             return Kind.MISS, NEVER
-        missed_at = max(silent_since + policy.silence(facts.interval, policy.misses_before_warning), held_until)
+        missed_at = self._in_crowd(
+            max(silent_since + policy.silence(facts.interval, policy.misses_before_warning), held_until)
+        )
         # A stalled service gets no worse, so no alert would follow after maintenance: the stall waits until then.
         stalled_at = NEVER if facts.maintained else max(self._stalls_at(lease, policy), held_until)
         return (Kind.STALL, stalled_at) if stalled_at < missed_at else (Kind.MISS, missed_at)
@@ -396,6 +390,12 @@ class Detector:
         if evidence > self.hearing_since:
             return 0.0
         return self.window_ends(policy) if returning else self.hearing_since + policy.reattach_window
+
+    def _in_crowd(self, due: float) -> float:
+        """Return when a silence counts that is due: up to PATIENCE seconds later, if a crowd of services opens streams
+        again then."""
+        crowded_until = min(self._returns.crowded_until, self.hearing_since + LONGEST)
+        return max(due, min(crowded_until, due + PATIENCE))
 
     def _attached_before(self, facts: Facts) -> bool:
         """Return whether a service has opened no stream since the registry receives heartbeats."""

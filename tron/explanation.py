@@ -84,8 +84,6 @@ def _rule(judge: Judge, lease: Lease, policy: Policy) -> str:
     tolerance = max(policy.tolerance_ratio * interval, policy.tolerance_min)
     grace = policy.reconnect_grace if facts.reconnect_grace is None else facts.reconnect_grace
     if lease.liveness is not Liveness.DOWN and judge.now < judge.detector.held_until(lease):
-        if judge.detector.crowded_until():
-            return messages.RULE_CROWD
         hearing_for = judge.now - judge.detector.hearing_since
         return messages.rule_reattach_window(hearing_for, policy.reattach_window)
     # A service that was suspected for another cause and lost its stream since is judged by the stream.

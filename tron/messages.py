@@ -142,9 +142,6 @@ def rule_reattach_window(hearing_for: float, window: float) -> str:
     return f"reattach_window: {since}; earlier evidence is ignored for {window:g} s"
 
 
-RULE_CROWD = "reattach_window: many services are connecting again, so silence is not evaluated until they are connected"
-
-
 def rule_heard_in_time(interval: float, misses: int, tolerance: float) -> str:
     """Return the rule for a service that is alive."""
     limit = f"{_counted(misses, 'missed heartbeat')} (plus {tolerance:g} s)"

@@ -14,7 +14,11 @@ RETURNING = 1.0
 that wait for their turn are alive."""
 
 CROWD = 100
-"""If this many services return within RETURNING seconds, silence is no evidence."""
+"""If this many services return within RETURNING seconds, silence counts later."""
+
+PATIENCE = 0.3
+"""Seconds by which it counts later: longer than heartbeats wait in a storm of 10,000 TLS handshakes, and short enough
+that a service which dies in the storm is reported in time."""
 
 
 class Returns:
@@ -26,7 +30,7 @@ class Returns:
         self.last = 0.0
         """When a service last returned; 0 if none has returned."""
         self.crowded_until = 0.0
-        """Until when silence is no evidence; 0 before CROWD services have returned together."""
+        """Until when silence counts later; 0 before CROWD services have returned together."""
 
     def add(self, at: float) -> None:
         """Record that a service opened its first stream since the registry's start or last stall."""
