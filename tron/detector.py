@@ -52,8 +52,9 @@ class Detector:
     """Evaluates all services except those in `exempt` (the observer itself). A new detector is created for each
     snapshot."""
 
-    def __init__(self, policies: Policies, exempt: frozenset[str] = frozenset()) -> None:
+    def __init__(self, policies: Policies, exempt: frozenset[str] = frozenset(), patience: float = PATIENCE) -> None:
         self._policies = policies
+        self._patience = patience
         self._exempt = exempt
         self._leases: dict[str, Lease] = {}
         self._by_incarnation: dict[int, Lease] = {}
@@ -392,10 +393,10 @@ class Detector:
         return self.window_ends(policy) if returning else self.hearing_since + policy.reattach_window
 
     def _in_crowd(self, due: float) -> float:
-        """Return when a silence counts that is due: up to PATIENCE seconds later, if a crowd of services opens streams
+        """Return when a silence counts that is due: later by up to the patience, if a crowd of services opens streams
         again then."""
         crowded_until = min(self._returns.crowded_until, self.hearing_since + LONGEST)
-        return max(due, min(crowded_until, due + PATIENCE))
+        return max(due, min(crowded_until, due + self._patience))
 
     def _attached_before(self, facts: Facts) -> bool:
         """Return whether a service has opened no stream since the registry receives heartbeats."""

@@ -40,6 +40,7 @@ from tron.pending import PendingTransitions
 from tron.policy import Policies
 from tron.preauthorized import Preauthorized
 from tron.preauthorizer import Preauthorizer
+from tron.returns import PATIENCE
 from tron.suppression import FAILURES, RETURNS
 from tron.unreached import Unreached
 
@@ -61,9 +62,9 @@ class Judge:
     """Evaluates all services of one registry from the frames that it receives. `observer` is TRON's own
     service_id."""
 
-    def __init__(self, policies: Policies, observer: str) -> None:
+    def __init__(self, policies: Policies, observer: str, patience: float = PATIENCE) -> None:
         self.policies = policies
-        self.detector = Detector(policies, exempt=frozenset({observer}))
+        self.detector = Detector(policies, frozenset({observer}), patience)
         self.hierarchy = Hierarchy(policies, self.detector, Lineage())
         self.guard = Guard(policies.default)
         self.damping = Damping()

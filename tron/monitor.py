@@ -45,6 +45,7 @@ from tron.orders import Ruling
 from tron.policy import Policies
 from tron.probe import Prober
 from tron.registry_loss import RegistryLoss
+from tron.returns import PATIENCE
 from tron.session import Session
 from tron.stats import Stats
 
@@ -78,6 +79,7 @@ class Monitor:
         stats: Stats,
         loss: RegistryLoss | None = None,
         on_watching: Callable[[bool], None] = lambda watching: None,
+        patience: float = PATIENCE,
     ) -> None:
         self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
         self._observer = observer
@@ -87,7 +89,8 @@ class Monitor:
         self._loss = loss or RegistryLoss()
         self._on_watching = on_watching
         self._why = messages.NEVER_REACHED
-        self.judge = Judge(policies, observer)
+        self._patience = patience
+        self.judge = Judge(policies, observer, patience)
         """The judge of the current stream; each stream of facts gets a new one."""
         self.stats = stats
 
@@ -163,7 +166,7 @@ class Monitor:
 
     async def _watch(self) -> AsyncIterator[None]:
         """Read one stream, from its snapshot to its end; yield after each evaluated frame."""
-        judge = self.judge = Judge(self.policies, self._observer)
+        judge = self.judge = Judge(self.policies, self._observer, self._patience)
         session = Session(judge)
         call = self._stub.ObserveLiveness(observation_pb2.ObserveLivenessRequest(observer=self._observer))
         async with aclosing(_read_ahead(call)) as ahead:

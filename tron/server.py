@@ -28,6 +28,7 @@ from tron.operator_relay import OperatorRelay
 from tron.policy_store import PolicyStore
 from tron.probe import Prober
 from tron.registry_loss import RegistryLoss
+from tron.returns import PATIENCE, TLS_PATIENCE
 from tron.rpc.audited_acts import ACTS
 from tron.rpc.health import TRON_SERVICE, TronHealth
 from tron.rpc.method_roles import METHOD_ROLES
@@ -59,7 +60,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         relay = OperatorRelay(channel, dispatcher)
         loss = RegistryLoss(config.registry_lost_after, config.registry_lost_after_drain)
         health = TronHealth()
-        monitor = Monitor(channel, SERVICE_ID, policies, relay, prober, stats, loss, health.watching)
+        patience = PATIENCE if security.tls is None else TLS_PATIENCE
+        monitor = Monitor(channel, SERVICE_ID, policies, relay, prober, stats, loss, health.watching, patience)
         service = TronService(monitor, LivePolicy(monitor, store, layers), channel, dispatcher)
 
         def register(server: grpc.aio.Server) -> None:

@@ -15,7 +15,7 @@ from tron.detector import Detector
 from tron.facts import Kind, Transition
 from tron.hold import LONGEST
 from tron.policy import Policies, Policy
-from tron.returns import CROWD, PATIENCE, RETURNING
+from tron.returns import CROWD, PATIENCE, RETURNING, TLS_PATIENCE
 
 MISS, SUSPECT, STALL, DOWN, DEREGISTER, RECOVER, RESTORE = Kind
 
@@ -238,6 +238,13 @@ def test_silence_counts_a_little_later_while_a_crowd_returns() -> None:
     decided = [each for _, each in returning(make_detector(CONNECTED), 5.0, every=OFTEN) if each.service_id == "a"]
     assert [each.kind for each in decided] == [MISS, DOWN, DEREGISTER]
     assert [each.due for each in decided[:2]] == pytest.approx([1.75 + PATIENCE, 2.75 + PATIENCE])
+
+
+def test_silence_counts_later_still_with_tls() -> None:
+    detector = Detector(Policies(POLICY, {}), patience=TLS_PATIENCE)
+    detector.observe(CONNECTED)
+    decided = [each for _, each in returning(detector, 8.0, every=OFTEN) if each.service_id == "a"]
+    assert [each.due for each in decided[:2]] == pytest.approx([1.75 + TLS_PATIENCE, 2.75 + TLS_PATIENCE])
 
 
 def test_a_heartbeat_that_comes_a_little_late_while_a_crowd_returns_is_not_missed() -> None:
