@@ -249,6 +249,8 @@ async def test_only_the_page_itself_begins_a_login(rig: Rig, headers: dict[str, 
     async with rig.browser() as http:
         answer = await http.post(BEGIN, json={}, headers=headers)
         assert (answer.status_code, answer.headers.get("set-cookie")) == (403, None)
+    of_the_login = headers in ({}, {"sec-fetch-site": "none"})  # the others are refused before they reach it
+    assert rig.outcomes == ([(f"POST {BEGIN}", "PERMISSION_DENIED")] if of_the_login else [])
 
 
 async def test_no_login_begins_before_the_issuer_was_reached(access: Access) -> None:
