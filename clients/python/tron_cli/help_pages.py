@@ -22,12 +22,12 @@ _WIDEST_NAMES = 30
 _GAP = 2
 
 
-class PlainCommand(TyperCommand):
-    """A command with a plain help page."""
+class _PlainPage:
+    """The parts that the help pages of commands and groups have in common."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the words of the usage line after the name of the command."""
-        return _usage(self, ctx, super().collect_usage_pieces(ctx))
+        return _usage(self, ctx, super().collect_usage_pieces(ctx))  # type: ignore[misc]
 
     def format_help_text(self, ctx: Any, formatter: Any) -> None:
         """Write the paragraphs about the command."""
@@ -38,21 +38,17 @@ class PlainCommand(TyperCommand):
         _write_parameters(self, ctx, formatter)
 
 
-class PlainGroup(TyperGroup):
+class PlainCommand(_PlainPage, TyperCommand):
+    """A command with a plain help page."""
+
+
+class PlainGroup(_PlainPage, TyperGroup):
     """A group of commands with a plain help page. The page lists the commands in sections, one for each
     `rich_help_panel`."""
 
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Return the words of the usage line after the name of the group."""
-        return _usage(self, ctx, super().collect_usage_pieces(ctx))
-
-    def format_help_text(self, ctx: Any, formatter: Any) -> None:
-        """Write the paragraphs about the group."""
-        _write_paragraphs(self, formatter)
-
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments, the options and the commands."""
-        _write_parameters(self, ctx, formatter)
+        super().format_options(ctx, formatter)
         sections: dict[str, list[tuple[str, str]]] = {}
         for name in self.list_commands(ctx):
             command: Any = self.get_command(ctx, name)
@@ -75,7 +71,7 @@ class CommandLine(typer.Typer):
         return super().command(name, cls=cls or PlainCommand, **settings)
 
 
-def _usage(command: TyperCommand | TyperGroup, context: Any, pieces: Iterable[str]) -> list[str]:
+def _usage(command: Any, context: Any, pieces: Iterable[str]) -> list[str]:
     """Return the words of a usage line, in which each argument is written as its metavar, without braces."""
     own = {
         piece: each.metavar
@@ -86,7 +82,7 @@ def _usage(command: TyperCommand | TyperGroup, context: Any, pieces: Iterable[st
     return [own.get(piece, piece) for piece in pieces]
 
 
-def _write_parameters(command: TyperCommand | TyperGroup, context: Any, formatter: Any) -> None:
+def _write_parameters(command: Any, context: Any, formatter: Any) -> None:
     sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
     for each in command.get_params(context):
         record = each.get_help_record(context)
@@ -117,7 +113,7 @@ def _write_sections(formatter: Any, sections: dict[str, list[tuple[str, str]]]) 
             formatter.write("".join(f"{line}\n" for line in lines))
 
 
-def _write_paragraphs(command: TyperCommand | TyperGroup, formatter: Any) -> None:
+def _write_paragraphs(command: Any, formatter: Any) -> None:
     for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
         lines = _wrapped(paragraph, formatter.width, " " * _INDENT)
         formatter.write("".join(f"{line}\n" for line in ["", *lines]))
