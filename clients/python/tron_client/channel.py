@@ -23,6 +23,7 @@ from tron_client.tls import NO_FILES, choose, from_environment, name_to_verify
 if TYPE_CHECKING:
     from tron_client.bearer import TokenSource
     from tron_client.proxy import Proxy
+    from tron_client.tls import TlsFiles
 
 Options = tuple[tuple[str, int | str], ...]
 
@@ -100,14 +101,18 @@ def _usable(address: Address) -> Address:
     if (token := token_for(address, os.environ)) is not None:
         require_protected(address, token, tls=tls)
         read_token(token)
-    _verified_name(address)
+    _verified_name(address, _files_of(address))
     return address
 
 
-def _verified_name(address: Address) -> tuple[tuple[str, str], ...]:
+def _files_of(address: Address) -> TlsFiles | None:
+    """Return the files for TLS to an address; None without TLS, and if the program brings credentials of its own."""
+    return None if address.own_credentials else files_for(address, os.environ)
+
+
+def _verified_name(address: Address, files: TlsFiles | None) -> tuple[tuple[str, str], ...]:
     """Return the option with the name that the server's certificate must have, if gRPC would take another one: for
     several addresses or a Unix socket it takes the text of the address."""
-    files = None if address.own_credentials else files_for(address, os.environ)
     if files is None:
         return ()
     name = name_to_verify([host for host, _ in address.endpoints], files)
@@ -248,9 +253,6 @@ def _target(address: Address | str, more: Options = ()) -> tuple[Address, Option
     # grpc shares a connection among channels whose options are all the same; a connection that a forked child finds is
     # its parent's. These options mean nothing else to it.
     forked = ("tron.forks", forks.depth())
-    timeout = _TLS_CONNECT_TIMEOUT if _uses_tls(where) else _CONNECT_TIMEOUT
-    return where, (*_OPTIONS, *timeout, *direct_options(where), forked, *_verified_name(where), *more)
-
-
-def _uses_tls(address: Address) -> bool:
-    return address.own_credentials or files_for(address, os.environ) is not None
+    files = _files_of(where)
+    timeout = _TLS_CONNECT_TIMEOUT if where.own_credentials or files is not None else _CONNECT_TIMEOUT
+    return where, (*_OPTIONS, *timeout, *direct_options(where), forked, *_verified_name(where, files), *more)
