@@ -25,8 +25,8 @@ Deregistration waits while it is held (a mass failure, maintenance), and no serv
 All times are attentive seconds from the frames of the registry: the detector owns no clock. Evidence from before the
 registry stopped receiving heartbeats (its start, or a stall) is ignored for the reattach window: silence that nobody
 could have noticed means nothing. The window lasts longer for services without a new stream while other services open
-streams again. While many services open streams at the same time, silence is no evidence, even for services that are
-connected again.
+streams again. While many services open streams at the same time, the silence of services that are connected again
+counts a little later.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Counts the services that open streams again after a restart or a stall of the registry.
 
 While thousands of services open streams at the same time, heartbeats on the streams that are already open are delayed
-by the handshakes of the others. So the silence of a service is no evidence while many services return.
+by the handshakes of the others. So the silence of a service counts a little later while many services return.
 """
 
 from __future__ import annotations
