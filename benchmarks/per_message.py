@@ -12,6 +12,7 @@ runs it so: the bounds show a regression, they are not the goals.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from statistics import median
 from typing import Any
 
@@ -21,12 +22,16 @@ from grid_model.wire import duration
 
 from benchmarks._report import arguments, conclude, table
 from benchmarks._servers import bare, on_processor, ours
+from tests.support.waiting import eventually
 
 STREAMS = 50
 RELAYS = 4
 COLUMN = 100
-SETTLE = 1.5
-"""Seconds until all are registered."""
+FEWEST = 50
+"""Messages that a measurement counts at least: on a busy machine it lasts longer, until so many were sent."""
+PATIENCE = 100.0
+"""Seconds for all registrations, and again for the measurement. A registration waits for the disk of the registry, and
+on a slow one the hundred of a relay take seconds."""
 ACK_EVERY = 20
 """If not each heartbeat asks for an acknowledgement, one of this many does: no more of a stream are on their way."""
 
@@ -47,6 +52,8 @@ class Client:
     """Streams that send until it is over, and the messages that they sent."""
 
     def __init__(self) -> None:
+        self.attached = 0
+        """Streams on which all are registered."""
         self.sent = 0
         self.over = False
 
@@ -54,6 +61,7 @@ class Client:
         """One agent that sends one heartbeat after the other."""
         await stream.write(register(f"agent-{number}"))
         await stream.read()
+        self.attached += 1
         beat = heartbeat_pb2.Beat(service_id=f"agent-{number}")
         asking = heartbeat_pb2.HeartbeatRequest(beats=heartbeat_pb2.Beats(beats=[beat], ack_requested=True))
         plain = heartbeat_pb2.HeartbeatRequest(beats=heartbeat_pb2.Beats(beats=[beat]))
@@ -75,10 +83,29 @@ class Client:
         relayed = heartbeat_pb2.BeatColumns(incarnations=incarnations)
         beats = heartbeat_pb2.Beats(columns=relayed, ack_requested=True, relayed=True)
         request = heartbeat_pb2.HeartbeatRequest(beats=beats)
+        self.attached += 1
         while not self.over:
             await stream.write(request)
             await stream.read()
             self.sent += 1
+
+    async def per_second(
+        self, sends: list[Coroutine[Any, Any, None]], cost: Callable[[], float], seconds: float
+    ) -> float:
+        """Messages for each second of `cost`, over `seconds` from the moment when all streams have sent something.
+
+        Raises what a stream raised, and AssertionError if the streams send too little for `PATIENCE` seconds.
+        """
+        async with asyncio.TaskGroup() as streams:
+            for each in sends:
+                streams.create_task(each)
+            await eventually(lambda: self.attached == len(sends) <= self.sent, PATIENCE, "all streams send")
+            before, sent = cost(), self.sent
+            await asyncio.sleep(seconds)
+            await eventually(lambda: self.sent - sent >= FEWEST, PATIENCE, f"{FEWEST} messages were sent")
+            spent, sent = cost() - before, self.sent - sent
+            self.over = True
+        return sent / spent
 
 
 async def flood(address: str, pids: dict[str, int], what: str, seconds: float) -> float:
@@ -86,22 +113,13 @@ async def flood(address: str, pids: dict[str, int], what: str, seconds: float) -
     async with grpc.aio.insecure_channel(address) as channel:
         stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
         client = Client()
-        streams = []
-        for number in range(RELAYS if what == "columns" else STREAMS):
-            stream = stub.Heartbeat()
-            sends = (
-                client.columns(stream, number)
-                if what == "columns"
-                else client.single(stream, number, acknowledged=what == "acknowledged")
-            )
-            streams.append(asyncio.create_task(sends))
-        await asyncio.sleep(SETTLE)
-        before, sent = sum(map(on_processor, pids.values())), client.sent
-        await asyncio.sleep(seconds)
-        spent, sent = sum(map(on_processor, pids.values())) - before, client.sent - sent
-        client.over = True
-        await asyncio.gather(*streams)
-        return sent / spent
+        sends = [
+            client.columns(stub.Heartbeat(), number)
+            if what == "columns"
+            else client.single(stub.Heartbeat(), number, acknowledged=what == "acknowledged")
+            for number in range(RELAYS if what == "columns" else STREAMS)
+        ]
+        return await client.per_second(sends, lambda: sum(map(on_processor, pids.values())), seconds)
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ from benchmarks._report import arguments, conclude, table
 from benchmarks._secured import MUTUAL, PLAINTEXT, TLS, Way, secured
 from benchmarks._servers import Servers, memory, on_processor
 from benchmarks.canaries import JUDGEMENTS
-from benchmarks.per_message import SETTLE, STREAMS, Client
+from benchmarks.per_message import STREAMS, Client
 
 WAYS = (PLAINTEXT, TLS, MUTUAL)
 GOALS = {"sparse": 0.9, "dense": 0.8}
@@ -137,19 +137,11 @@ def dense(name: str, seconds: float) -> float:
         async with way.channel(servers.address) as channel:
             stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
             client = Client()
-            streams = [
-                asyncio.create_task(
-                    client.single(stub.Heartbeat(metadata=way.metadata()), number, acknowledged=True)
-                )
+            sends = [
+                client.single(stub.Heartbeat(metadata=way.metadata()), number, acknowledged=True)
                 for number in range(STREAMS)
-            ]  # fmt: skip
-            await asyncio.sleep(SETTLE)
-            cost, sent = spent(servers), client.sent
-            await asyncio.sleep(seconds)
-            rate = (client.sent - sent) / (spent(servers) - cost)
-            client.over = True
-            await asyncio.gather(*streams)
-            return rate
+            ]
+            return await client.per_second(sends, lambda: spent(servers), seconds)
 
     with running(name) as (way, servers):
         return asyncio.run(flood(way, servers))
