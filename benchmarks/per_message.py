@@ -28,7 +28,7 @@ STREAMS = 50
 RELAYS = 4
 COLUMN = 100
 FEWEST = 50
-"""Messages that a measurement counts at least: on a busy machine it lasts longer, until so many were sent."""
+"""Minimum number of messages in a measurement: on a busy machine it lasts longer."""
 PATIENCE = 100.0
 """Seconds for all registrations, and again for the measurement. A registration waits for the disk of the registry, and
 on a slow one the hundred of a relay take seconds."""

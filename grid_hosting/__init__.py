@@ -24,6 +24,7 @@
 - `identity`                              registers the programs of the system as agents.
 - `http_transport`                        how HTTP clients connect.
 - `watermark`, `turns`                    wake readers of new data; divide long work into short turns.
+- `main_loop`                             how gRPC accepts calls.
 - `wakeups`                               how gRPC wakes the event loop.
 - `pauses`, `collector`                   measure pauses of the event loop; keep garbage collection short.
 - `whole_file`, `data_files`              replaces a file as a whole; a list of all files that the programs keep.

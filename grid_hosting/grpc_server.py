@@ -9,6 +9,7 @@ import grpc
 
 from grid_hosting.addresses import join, parse_listen
 from grid_hosting.listening import check_bindable, concrete_host
+from grid_hosting.main_loop import MainLoopServer
 from grid_hosting.options import server_options
 from grid_hosting.reflection import enable_reflection
 from grid_hosting.start import StartError
@@ -19,7 +20,7 @@ from grid_hosting.status import ErrorInterceptor
 class BoundServer:
     """A gRPC server with a bound port, not yet started, and its address with the actual port."""
 
-    server: grpc.aio.Server
+    server: MainLoopServer
     address: str
 
 
@@ -39,9 +40,8 @@ def build_server(
     plaintext. `max_connection_age`: see `server_options`. An error that an interceptor raises is answered like an error
     of a servicer.
     """
-    server = grpc.aio.server(
-        interceptors=[ErrorInterceptor(), *interceptors], options=server_options(max_message_bytes, max_connection_age)
-    )
+    options = server_options(max_message_bytes, max_connection_age)
+    server = MainLoopServer([ErrorInterceptor(), *interceptors], options)  # type: ignore[abstract]  # not at run time
     register(server)
     enable_reflection(services, server)
     return BoundServer(server, _bind(server, listen, credentials))

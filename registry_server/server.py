@@ -137,9 +137,11 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             write_ready(
                 config.ready_file, {"registry_grpc": address, "registry_metrics": telemetry.address, "found": found}
             )
+            watching = tasks.create_task(server.watch())
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait({stopping, keeper}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
+            watching.cancel()
         finally:  # also if one of the tasks failed: threads of gRPC would keep the process alive
             if stop.is_set():
                 log.info("registry_draining", streams=len(streams))

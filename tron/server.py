@@ -107,6 +107,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
                 tasks.create_task(relay.run()),
                 tasks.create_task(dispatcher.run()),
                 tasks.create_task(security.run()),
+                tasks.create_task(server.watch()),
                 *([] if access is None else [tasks.create_task(access.run())]),
             ]
             try:

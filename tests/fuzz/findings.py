@@ -5,7 +5,18 @@ from __future__ import annotations
 
 from tests.fuzz.cases import Case, Step
 from tests.fuzz.file_targets import queue_file, registry_file
+from tests.fuzz.http2_bytes import DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame, header_block
 from tests.fuzz.http_bytes import UPGRADE
+
+_CALL = (
+    (b":method", b"POST"),
+    (b":scheme", b"http"),
+    (b":path", b"/\xed\xa0\x80"),
+    (b":authority", b"localhost"),
+    (b"content-type", b"application/grpc"),
+    (b"te", b"trailers"),
+)
+_NO_BODY = frame(DATA, END_STREAM, 1, b"")
 
 FINDINGS: list[tuple[str, str, Case]] = [
     ("a method of gRPC health that is not implemented", "registry calls", (Step("/grpc.health.v1.Health/List", b""),)),
@@ -111,5 +122,16 @@ FINDINGS: list[tuple[str, str, Case]] = [
         "a message of reflection that is no message",
         "live",
         (Step("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", b"\xff"),),
+    ),
+    (
+        "a call whose path is not UTF-8",
+        "live",
+        tuple(
+            Step(
+                program,
+                PREFACE + frame(SETTINGS, 0, 0, b"") + frame(HEADERS, END_HEADERS, 1, header_block(_CALL)) + _NO_BODY,
+            )
+            for program in ("registry", "tron")
+        ),
     ),
 ]

@@ -91,7 +91,7 @@ def _call(
     headers = [
         (b":method", b"POST"),
         (b":scheme", b"http"),
-        (b":path", method.encode()),
+        (b":path", method.encode(errors="surrogatepass")),
         (b":authority", b"localhost"),
         (b"content-type", b"application/grpc"),
         (b"te", b"trailers"),

@@ -49,6 +49,7 @@ METHODS = (
     "/",
     "*",
     "/grid.registry.v1.RegistryService/Register\x00",
+    "/grid.registry.v1.RegistryService/\ud800",
     "grpc.health.v1.Health/Check",
 )
 WRONG = ("Traceback", "call_failed", "Exception in ASGI", "writer_failed", "Unexpected <class")

@@ -20,6 +20,7 @@ from grid_hosting.start import StartError
 
 ROOT = Path(__file__).parents[3]
 PROGRAMS = ("grid_hosting", "registry_server", "tron", "gateway_http", "clients/python")
+MAKERS = ("MainLoopServer", "grpc.aio.server", "aio.server")
 HEALTH = "grpc.health.v1.Health"
 
 
@@ -116,6 +117,6 @@ def test_servers_are_made_in_one_place() -> None:
     for program in PROGRAMS:
         for path in (ROOT / program).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.Attribute) and ast.unparse(node) in ("grpc.aio.server", "aio.server"):
-                    makers.add(str(path.relative_to(ROOT)))
-    assert makers == {"grid_hosting/grpc_server.py"}
+                if isinstance(node, ast.Call) and ast.unparse(node.func) in MAKERS:
+                    makers.add((str(path.relative_to(ROOT)), ast.unparse(node.func)))
+    assert makers == {("grid_hosting/grpc_server.py", "MainLoopServer")}
