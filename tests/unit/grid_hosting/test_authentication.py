@@ -130,7 +130,7 @@ async def running(
         handlers = {name: MAKE[KINDS[name]](FUNCTIONS[name], bytes, bytes) for name in KINDS}
         handlers["Flood"] = grpc.unary_stream_rpc_method_handler(flood, bytes, bytes)
         handlers["NoRow"] = grpc.unary_unary_rpc_method_handler(one, bytes, bytes)
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Kinds", handlers),))
+        server.add_registered_method_handlers("test.Kinds", handlers)
         health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(), server)
 
     bound = build_server(
