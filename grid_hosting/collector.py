@@ -9,11 +9,8 @@ of freed containers reaches a threshold. If each heartbeat frees the containers 
 threshold is reached late, and hundreds of thousands of objects have accumulated by then. So `step` collects at regular
 intervals instead.
 
-Reference counts free nearly all objects of a server, frozen or not; only reference cycles need the collector. Measured:
-a call or stream that ends leaves 5 objects of grpc in a cycle and none of ours (a test checks that); a call that is
-refused leaves 44. If a call is running during a freeze, its cycles can be frozen, and then stay in memory after it
-ends. So such calls are counted. When there were many of them, one collection visits all objects, frozen ones too;
-nothing else can limit that memory.
+Reference counts free nearly all objects of a server, frozen or not; only reference cycles need the collector. A cycle
+that is frozen is never freed, so calls and streams must leave no cycles when they end (a test checks that).
 """
 
 from __future__ import annotations
@@ -23,9 +20,9 @@ import time
 
 from grid_hosting.pauses import PAUSES, Moment, Pauses
 
-THRESHOLDS = (5_000, 5, 2)
-"""The thresholds for `gc.set_threshold`. In a burst, a full collection runs after about 5,000 x 6 x 3 new containers;
-it visits these and at most FREEZE_AT older ones."""
+THRESHOLDS = (2_500, 1, 1)
+"""The thresholds for `gc.set_threshold`. In a burst, a full collection runs after about 2,500 x 2 x 2 new containers;
+it visits these and at most FREEZE_AT older ones. With 90,000 instead, a pause was 50 to 80 ms."""
 
 FREEZE_AT = 2_000
 """Maximum number of survivors of a full collection that the next one visits again, which takes about 1 ms; more
@@ -37,21 +34,14 @@ MIDDLE_AFTER = 0.003
 FULL_AFTER = 0.006
 """Seconds spent in middle collections after which everything is collected that is not frozen."""
 
-LEFT_BEHIND = 10_000
-"""Number of calls that were running during freezes after which one collection visits everything. Their cycles may take
-40 MB."""
-
 
 class Collector:
     """Keeps the pauses of the garbage collector short after `install` was called."""
 
     def __init__(self, pauses: Pauses = PAUSES) -> None:
-        self.calls = 0
-        """The number of calls that are being handled now."""
         self._pauses = pauses
         self._began = Moment.now()
         self._young = self._middle = 0.0
-        self._left_behind = 0
 
     def install(self) -> None:
         """Collect once, freeze all objects that exist, and observe each later collection."""
@@ -67,11 +57,6 @@ class Collector:
 
     def step(self) -> None:
         """Collect young objects, and older ones when that is due. The event loop must call this many times a second."""
-        if self._left_behind >= LEFT_BEHIND:
-            self._left_behind = 0
-            gc.unfreeze()
-            _freeze_all()
-            return
         self._young += _timed(0)
         if self._young >= MIDDLE_AFTER:
             self._young = 0.0
@@ -86,7 +71,6 @@ class Collector:
             return
         if info["generation"] == 2 and len(gc.get_objects(2)) > FREEZE_AT:
             gc.freeze()
-            self._left_behind += self.calls
         self._pauses.since(self._began, "collector")
 
 

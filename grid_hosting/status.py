@@ -11,7 +11,10 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
+from contextvars import ContextVar
+from functools import partial
 from typing import Any, NoReturn
+from weakref import ref
 
 import grpc
 import structlog
@@ -22,7 +25,6 @@ from grid_model.errors import FieldError, InternalError, InvalidRequest, NotImpl
 from grpc_status import rpc_status
 from tron_client import status_details
 
-from grid_hosting.collector import COLLECTOR
 from grid_hosting.handlers import Handler, WrappingInterceptor, kind_of
 
 log = structlog.get_logger("rpc")
@@ -90,6 +92,9 @@ def to_error(error: grpc.aio.AioRpcError) -> TronError | None:
     return PassedOn(error.details() or "", details.reason, details.metadata, fields)
 
 
+_TASK: ContextVar[ref[asyncio.Task[Any]]] = ContextVar("_TASK")
+"""The task of the call that is being handled. A weak reference, because a task refers to its context."""
+
 ABORT_WITHIN = 3.0
 """Seconds that a client has to read the end of its call."""
 
@@ -105,8 +110,9 @@ async def abort(context: grpc.aio.ServicerContext[Any, Any], error: TronError) -
 async def _abort(context: grpc.aio.ServicerContext[Any, Any], status: grpc.Status) -> NoReturn:
     """End the call with this status, as `abort` does.
 
-    gRPC keeps the AbortError in a cycle with the frames through which it passes. These frames must not refer to the
-    error that is answered, because it would wait there for the garbage collector, with all frames of the handler.
+    gRPC keeps the AbortError in a cycle with the frames through which it passes, and the collector does not visit those
+    of a stream that was open for long. So its traceback is dropped in the end; and these frames must not refer to the
+    error that is answered, because that has all frames of the handler.
     """
     try:
         async with asyncio.timeout(ABORT_WITHIN):
@@ -115,7 +121,25 @@ async def _abort(context: grpc.aio.ServicerContext[Any, Any], status: grpc.Statu
         raise asyncio.CancelledError from None
     except grpc.aio.AbortError as ended:
         ended.__context__ = None
+        _forget_frames_later(ended)
         raise
+
+
+def _forget_frames_later(ended: grpc.aio.AbortError) -> None:
+    """Drop the traceback of the error once the task of its call has ended: gRPC raises the error there again."""
+    call = _TASK.get(None)
+    if call is not None and (task := call()) is not None:
+        task.add_done_callback(partial(_forget_frames, ended))
+
+
+def _this_task() -> ref[asyncio.Task[Any]]:
+    task = asyncio.current_task()
+    assert task is not None
+    return ref(task)
+
+
+def _forget_frames(ended: grpc.aio.AbortError, _: object) -> None:
+    ended.__traceback__ = None
 
 
 def _packed(message: Any) -> any_pb2.Any:
@@ -184,6 +208,7 @@ def _wrap(handler: Any, method: str) -> Handler:
     if inspect.isasyncgenfunction(function):
 
         async def answer_many(request: Any, context: Any) -> AsyncIterator[Any]:
+            _TASK.set(_this_task())
             try:
                 async for response in function(decoded(request), context):
                     yield response
@@ -195,12 +220,10 @@ def _wrap(handler: Any, method: str) -> Handler:
         return make(answer_many, read, handler.response_serializer)
 
     async def answer(request: Any, context: Any) -> Any:
-        COLLECTOR.calls += not handler.request_streaming
+        _TASK.set(_this_task())
         try:
             return await function(request if handler.request_streaming else decoded(request), context)
         except Exception as error:
             await fail(error, context)
-        finally:
-            COLLECTOR.calls -= not handler.request_streaming
 
     return make(answer, deserializer, handler.response_serializer)

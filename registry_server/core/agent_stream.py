@@ -378,7 +378,7 @@ class AgentStream:
         evidence that its services failed."""
         if self.failure is None:
             self.ended_by_us(error)
-            self.failure = error
+            self.failure = error.with_traceback(None)  # its frames refer to this stream
             self._wake()
 
     def ended_by_us(self, error: TronError) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from grid_hosting.collector import FREEZE_AT, LEFT_BEHIND, THRESHOLDS, Collector
+from grid_hosting.collector import FREEZE_AT, THRESHOLDS, Collector
 from grid_hosting.pauses import Pauses
 
 MOST_VISITED = THRESHOLDS[0] * (THRESHOLDS[1] + 2) * (THRESHOLDS[2] + 2) + FREEZE_AT
@@ -94,19 +94,6 @@ def test_what_is_replaced_all_the_time_does_not_gather_in_the_young_generation(c
         if n % 5_000 == 0:
             collector.step()
             assert len(gc.get_objects(0)) < 10_000
-
-
-def test_what_calls_left_behind_frozen_is_found_in_the_end(collector: Collector) -> None:
-    collector.calls = LEFT_BEHIND // 4
-    knot = Knot()
-    lost = weakref.ref(knot)
-    fleet = [[[n] for n in range(MOST_VISITED)] for _ in range(10)]
-    del knot
-    assert lost() is not None, "it was frozen while somebody held it"
-    collector.calls = 0
-    collector.step()
-    assert fleet
-    assert lost() is None
 
 
 @pytest.mark.usefixtures("collector")
