@@ -96,7 +96,7 @@ def create(
     expires: Annotated[
         str,
         typer.Option(
-            metavar="TIME",
+            metavar="DURATION",
             help=f"How long the token is valid, such as 12h, 90d or 1y; '{NEVER}' means that it does not expire.",
         ),
     ] = "90d",
@@ -115,7 +115,8 @@ def create(
     """Create a token, and write it to a file that only its owner can read.
 
     The token cannot be shown again later, because the registry stores only its hash. All tokens with the same name
-    belong to one principal: they have the same rights and own the same services.
+    belong to one principal: they have the same rights and own the same services. If there is a token with this name
+    already, the command is refused unless the principal has the given rights; to add rights, use: tron grant add
     """
     to_stdout = str(file) == "-"
     if to_stdout and (as_json or not name):

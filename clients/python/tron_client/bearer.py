@@ -51,8 +51,8 @@ NO_TOKEN = TokenSource()
 
 
 def token_file(named: str, path: object) -> TokenSource:
-    """Return the source for a token file. `named` is the argument, environment variable or setting that gave `path`.
-    Raises TypeError if `path` is not a path, and ValueError if it is empty."""
+    """Return a source of tokens that reads the file at `path`. `named` is the argument, environment variable or setting
+    that `path` comes from, for messages. Raises TypeError if `path` is not a path, and ValueError if it is empty."""
     if isinstance(path, os.PathLike):
         path = os.fspath(path)
     if not isinstance(path, str):
