@@ -127,6 +127,7 @@ def test_a_person_logs_in_at_an_issuer_of_another_site_and_reads_what_is_missing
     secured: Secured, open_page: OpenPage
 ) -> None:
     page = open_form(open_page, secured)
+    page.evaluate("history.replaceState(null, '', '#service=tron-heartbeat-monitor')")
     button = page.get_by_role("button", name=f"Log in with {secured.provider.url.removeprefix('https://')}")
     shoot(page, "login-issuer")
     secured.provider.issued = lambda token: secured.gateway.change(token, WORKER)
@@ -140,7 +141,10 @@ def test_a_person_logs_in_at_an_issuer_of_another_site_and_reads_what_is_missing
     button.click()
     expect(page.locator(row("service-registry"))).to_be_visible(timeout=WITHIN)
     expect(page.locator("#caller-name")).to_have_text("token:reader")
-    assert page.url == f"{secured.page}/"
+    assert page.url == f"{secured.page}/#service=tron-heartbeat-monitor"
+    assert page.evaluate("sessionStorage.length") == 0
+    expect(page.locator("#detail-name")).to_have_text("TRON Heartbeat Monitor")
+    page.keyboard.press("Escape")
     (cookie,) = page.context.cookies()
     assert (cookie["name"], cookie["sameSite"]) == ("__Host-tron-session", "Strict")
     page.get_by_role("button", name="Log out").click()

@@ -8,6 +8,9 @@ import * as messages from "./messages.js";
 /** Time between two requests for the session, in ms, while the gateway does not answer. */
 const AGAIN = 2000;
 
+/** The key of what the page showed before it went to the issuer, such as #service=agent-1. */
+const PLACE = "tron place";
+
 /**
  * Wait until somebody is logged in; `url` is where the session is. Returns `check`, which must be called when a stream breaks,
  * because the session may have ended.
@@ -26,6 +29,7 @@ export async function logIn(url) {
   };
   channel?.addEventListener("message", reload);
 
+  returnToPlace();
   const { ok, body } = await known(url);
   let caller = body;
   if (!ok) {
@@ -102,8 +106,30 @@ function offerIssuer(url, explain) {
     const { ok, status, body } = await send(`${url}/oidc`, {});
     button.disabled = false;
     if (!ok) explain(status, body);
-    else if (new URL(body.url).protocol === "https:") window.location.assign(body.url);
+    else if (new URL(body.url).protocol === "https:") {
+      keepPlace();
+      window.location.assign(body.url);
+    }
   });
+}
+
+/** The issuer sends the browser back without the fragment of the address, so this tab keeps it meanwhile. */
+function keepPlace() {
+  try {
+    window.sessionStorage.setItem(PLACE, window.location.hash);
+  } catch {
+    // a browser that stores nothing: the page shows its start
+  }
+}
+
+function returnToPlace() {
+  try {
+    const place = window.sessionStorage.getItem(PLACE);
+    window.sessionStorage.removeItem(PLACE);
+    if (place?.startsWith("#") && window.location.hash === "") history.replaceState(null, "", place);
+  } catch {
+    // as above
+  }
 }
 
 function showCaller({ principal, roles, session }, logOut) {
