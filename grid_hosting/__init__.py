@@ -20,6 +20,7 @@
 - `uninterrupted`                         work that continues even if the call that started it is cancelled.
 - `drain_time`                            when a client is asked to open its next stream.
 - `handlers`                              the base class of all gRPC interceptors.
+- `requests`                              reads the request of a call after the caller was admitted.
 - `status`                                maps errors to gRPC status codes.
 - `identity`                              registers the programs of the system as agents.
 - `http_transport`                        how HTTP clients connect.

@@ -12,6 +12,7 @@ from grid_hosting.listening import check_bindable, concrete_host
 from grid_hosting.main_loop import MainLoopServer
 from grid_hosting.options import server_options
 from grid_hosting.reflection import enable_reflection
+from grid_hosting.requests import LateRequests, RequestReader
 from grid_hosting.start import StartError
 from grid_hosting.status import ErrorInterceptor
 
@@ -31,17 +32,22 @@ def build_server(
     services: Iterable[str],
     max_message_bytes: int,
     credentials: grpc.ServerCredentials | None = None,
+    admission: grpc.aio.ServerInterceptor | None = None,
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     max_connection_age: float | None = None,
+    max_streams: int = 0,
 ) -> BoundServer:
     """Create a server and bind its port. Raises StartError, with one line, if it cannot listen on the address.
 
     `register` adds the servicers; `services` are their full names, for reflection. Without credentials the port is
-    plaintext. `max_connection_age`: see `server_options`. An error that an interceptor raises is answered like an error
-    of a servicer.
+    plaintext. `max_connection_age`, `max_streams`: see `server_options`. `admission` admits or refuses a call before
+    its request is read; the other interceptors run after that. An error that an interceptor raises is answered like an
+    error of a servicer.
     """
-    options = server_options(max_message_bytes, max_connection_age)
-    server = MainLoopServer([ErrorInterceptor(), *interceptors], options)  # type: ignore[abstract]  # not at run time
+    options = server_options(max_message_bytes, max_connection_age, max_streams)
+    admitting = [] if admission is None else [admission]
+    ordered = [LateRequests(), ErrorInterceptor(), *admitting, RequestReader(), *interceptors]
+    server = MainLoopServer(ordered, options)  # type: ignore[abstract]  # not at run time
     register(server)
     enable_reflection(services, server)
     return BoundServer(server, _bind(server, listen, credentials))

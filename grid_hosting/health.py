@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
 import grpc
-from grid_model.errors import Draining, QuotaExceeded, ServiceNotFound
+from grid_model.errors import Draining, FieldError, InvalidRequest, QuotaExceeded, ServiceNotFound
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from grid_hosting.watermark import Watermark
@@ -21,6 +21,10 @@ StatusOf = Callable[[str], int | None]
 """A function that returns the health of the service with a name; None if nothing has this name."""
 
 MAX_WATCHES = 5000
+
+MOST_NAME = 512
+"""Maximum number of characters in the name of a service. Anyone may ask without a credential, and a watch keeps the
+name."""
 
 
 class HealthState(Protocol):
@@ -52,7 +56,8 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
 
     async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> health_pb2.HealthCheckResponse:
         """Return the current health of a service. The answer is NOT_FOUND if the name is unknown, or if the caller may
-        not read the service."""
+        not read the service. Raises InvalidRequest if the name is too long to be one."""
+        _check_name(request.service)
         status = self._state.seen_by(context)(request.service)
         if status is None:
             raise ServiceNotFound(f"no gRPC service and no registered service has the id {request.service!r}")
@@ -62,7 +67,8 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         self, request: health_pb2.HealthCheckRequest, context: Context
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
         """Yield the health of a service now, and again at each change; SERVICE_UNKNOWN as long as the name is not
-        registered. A slow reader misses changes that happen between two reads."""
+        registered. A slow reader misses changes that happen between two reads. Raises InvalidRequest, QuotaExceeded."""
+        _check_name(request.service)
         if self.watches >= MAX_WATCHES:
             raise QuotaExceeded(f"{MAX_WATCHES} health watches are open; no more are allowed")
         state = self._state
@@ -83,3 +89,9 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
                 await state.changes.beyond(seen)
         finally:
             self.watches -= 1
+
+
+def _check_name(name: str) -> None:
+    """Raise InvalidRequest if no service can have this name. The message does not contain the name."""
+    if len(name) > MOST_NAME:
+        raise InvalidRequest.of(FieldError("service", f"has {len(name)} characters; at most {MOST_NAME} are allowed"))

@@ -29,11 +29,20 @@ MOST_METADATA = 24 << 10
 caller."""
 
 
-def server_options(max_message_bytes: int, max_connection_age: float | None = None) -> list[tuple[str, int]]:
-    """Return the options of a server that receives messages of at most this many bytes. `max_connection_age` is the
-    time in seconds, which gRPC varies by a tenth, after which a connection accepts no new calls; if it is None, a
-    connection always accepts new calls. gRPC does not end the open calls of an old connection, because that would look
-    as if the client had ended them."""
+CALLS_BESIDE = 15_000
+"""Maximum number of open calls on one connection, beside the streams that the server itself limits. Overflow rule: the
+client keeps further calls back until others end, or they fail with UNAVAILABLE. An open call takes about 15 KB, even
+before its caller is admitted. Calls are normally refused earlier, each with a reason: this bounds those whose client
+does not read the refusal."""
+
+
+def server_options(
+    max_message_bytes: int, max_connection_age: float | None = None, max_streams: int = 0
+) -> list[tuple[str, int]]:
+    """Return the options of a server that receives messages of at most this many bytes, and itself refuses more than
+    `max_streams` streams of a connection, with an error. `max_connection_age` is the time in seconds, which gRPC varies
+    by a tenth, after which a connection accepts no new calls; if it is None, a connection always accepts new calls.
+    gRPC does not end the open calls of an old connection, because that would look as if the client had ended them."""
     age = [] if max_connection_age is None else [("grpc.max_connection_age_ms", int(max_connection_age * 1000))]
     return [
         *age,
@@ -48,6 +57,7 @@ def server_options(max_message_bytes: int, max_connection_age: float | None = No
         ("grpc.keepalive_permit_without_calls", 1),
         # A client may ping as often as it likes: else gRPC would close its connection, as if the client had gone.
         ("grpc.http2.max_ping_strikes", 0),
+        ("grpc.max_concurrent_streams", max_streams + CALLS_BESIDE),
         ("grpc.max_connection_idle_ms", IDLE_FOR * 1000),
         ("grpc.server_handshake_timeout_ms", SPEAK_WITHIN * 1000),
         ("grpc.http2.bdp_probe", 0),

@@ -21,11 +21,12 @@ import structlog
 from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
-from grid_model.errors import FieldError, InternalError, InvalidRequest, NotImplementedYet, TronError
+from grid_model.errors import FieldError, InternalError, NotImplementedYet, TronError
 from grpc_status import rpc_status
 from tron_client import status_details
 
 from grid_hosting.handlers import Handler, WrappingInterceptor, kind_of
+from grid_hosting.requests import undecodable
 
 log = structlog.get_logger("rpc")
 
@@ -159,12 +160,8 @@ def decoded(request: Any) -> Any:
     """Return the request. Raises InvalidRequest if its bytes could not be decoded. The handler of a stream must call
     this for every message that it reads."""
     if request is UNDECODABLE:
-        raise _undecodable()
+        raise undecodable()
     return request
-
-
-def _undecodable() -> InvalidRequest:
-    return InvalidRequest.of(FieldError("request", "is not a valid message for this method, or is nested too deeply"))
 
 
 def _tolerant(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
@@ -194,7 +191,7 @@ def _wrap(handler: Any, method: str) -> Handler:
         if isinstance(error, (grpc.aio.AbortError, grpc.aio.InternalError, grpc.aio.UsageError)):
             raise error  # already answered, or nobody is there to be answered
         if isinstance(error, DecodeError):  # a servicer of a library read a message of its stream
-            error = _undecodable()
+            error = undecodable()
         if isinstance(error, NotImplementedError):  # a method of a newer version of a standard service
             error = NotImplementedYet(f"{method} is not implemented")
         if not isinstance(error, TronError) or error.reason not in REASON_CODES:

@@ -92,7 +92,9 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         max_message_bytes=config.max_message_bytes,
         credentials=security.grpc_credentials(),
         max_connection_age=security.max_connection_age,
-        interceptors=() if authentication is None else (authentication, Auditing(trail, ACTS, TARGETS, access.find)),
+        max_streams=config.max_streams_per_peer,
+        admission=authentication,
+        interceptors=() if authentication is None else (Auditing(trail, ACTS, TARGETS, access.find),),
     )
     server, address = bound.server, bound.address
     security.admit(address)

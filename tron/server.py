@@ -79,7 +79,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             max_message_bytes=MAX_MESSAGE,
             credentials=security.grpc_credentials(),
             max_connection_age=security.max_connection_age,
-            interceptors=() if access is None else access.interceptors,
+            admission=None if access is None else access.authentication,
+            interceptors=() if access is None else (access.auditing,),
         )
         server, address = bound.server, bound.address
         security.admit(address)

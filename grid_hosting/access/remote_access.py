@@ -32,12 +32,12 @@ class RemoteAccess:
         """For `roles`, `rules` and `longest`, see `Authentication`; for `acts`, see `Auditing`."""
         self.authority = RemoteAuthority(channel)
         self.trail = AuditTrail(RemoteAudit(channel).append)
-        self._authentication = Authentication(self.authority, roles, rules, refused=self.trail.refused, longest=longest)
-        self.interceptors = (self._authentication, Auditing(self.trail, acts))
+        self.authentication = Authentication(self.authority, roles, rules, refused=self.trail.refused, longest=longest)
+        self.auditing = Auditing(self.trail, acts)
 
     async def run(self) -> None:
         """Follow changes of principals, end streams whose credential is no longer valid, and write audit records, until
         cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for each in (self.authority, self._authentication, self.trail):
+            for each in (self.authority, self.authentication, self.trail):
                 tasks.create_task(each.run())

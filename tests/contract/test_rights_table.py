@@ -420,7 +420,7 @@ async def running(folder: Path) -> AsyncIterator[System]:
         register=register,
         services=registry_server.server.SERVICES,
         max_message_bytes=1 << 20,
-        interceptors=(authentication,),
+        admission=authentication,
     )
     await registry.server.start()
     checking = [asyncio.create_task(authentication.run())]
@@ -439,7 +439,8 @@ async def running(folder: Path) -> AsyncIterator[System]:
         register=lambda server: tron_service_pb2_grpc.add_TronServiceServicer_to_server(judge, server),
         services=(TRON_SERVICE,),
         max_message_bytes=1 << 20,
-        interceptors=access.interceptors,
+        admission=access.authentication,
+        interceptors=(access.auditing,),
     )
     await tron_server.server.start()
     checking.append(asyncio.create_task(access.run()))

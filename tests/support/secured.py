@@ -118,7 +118,8 @@ async def secured(folder: Path, jwts: JwtVerification | None = None) -> AsyncIte
         register=register,
         services=(),
         max_message_bytes=1 << 20,
-        interceptors=(authentication, Auditing(trail, ACTS, TARGETS, access.find)),
+        admission=authentication,
+        interceptors=(Auditing(trail, ACTS, TARGETS, access.find),),
     )
     await bound.server.start()
     running = [asyncio.create_task(each.run()) for each in (loop, access, trail, authentication)]

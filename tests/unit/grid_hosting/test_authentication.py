@@ -135,7 +135,7 @@ async def running(
 
     bound = build_server(
         "127.0.0.1:0", register=register, services=("grpc.health.v1.Health",), max_message_bytes=1 << 16,
-        credentials=server_credentials, interceptors=[interceptor],
+        credentials=server_credentials, admission=interceptor,
     )  # fmt: skip
     await bound.server.start()
     task = asyncio.create_task(interceptor.run())

@@ -128,3 +128,12 @@ def test_no_program_uses_the_servicer_of_the_library() -> None:
                     names = {each.name for each in node.names}
                     users |= {path.name} if names - {"health_pb2", "health_pb2_grpc"} else set()
     assert users == set()
+
+
+async def test_a_name_that_is_too_long_is_refused_and_not_repeated() -> None:
+    asked = health_pb2.HealthCheckRequest(service="x" * 10_000)
+    async with serving() as running, grpc.aio.insecure_channel(running.address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        for call in (stub.Check(asked), stub.Watch(asked)):
+            assert await asyncio.wait_for(call.code(), 5) is grpc.StatusCode.INVALID_ARGUMENT
+            assert "service: has 10000 characters; at most 512 are allowed" in await call.details()

@@ -80,7 +80,7 @@ class Served:
             register=register,
             services=(),
             max_message_bytes=1 << 20,
-            interceptors=(authentication,) if self._authentication else (),
+            admission=authentication if self._authentication else None,
         )
         await bound.server.start()
         self.address, self._stop = bound.address, asyncio.Event()

@@ -91,7 +91,8 @@ async def watched(folder: Path) -> AsyncIterator[Watched]:
             register=lambda server: tron_service_pb2_grpc.add_TronServiceServicer_to_server(service, server),
             services=(),
             max_message_bytes=1 << 20,
-            interceptors=access.interceptors,
+            admission=access.authentication,
+            interceptors=(access.auditing,),
         )
         await bound.server.start()
         running = [asyncio.create_task(each.run()) for each in (access, monitor)]
