@@ -74,6 +74,7 @@ def _raised_by_library(error: BaseException) -> bool:
 _ABOUT_REQUESTS = (
     "post request handler error",
     "message async handler error",
+    "Unknown receive error",
     "Invalid UTF-8 sequence received from client.",
 )
 

@@ -119,6 +119,11 @@ FINDINGS: list[tuple[str, str, Case]] = [
         (Step("events_http#ws", UPGRADE), Step("events_http#ws", b"\x81\x84\x00\x00\x00\x00\xb40{}")),
     ),
     (
+        "a packet of an unknown kind on a WebSocket",
+        "gateway socket.io",
+        (Step("events_http#ws", UPGRADE), Step("events_http#ws", b"\x81\x82\x00\x00\x00\x008m")),
+    ),
+    (
         "a message of reflection that is no message",
         "live",
         (Step("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", b"\xff"),),

@@ -102,6 +102,28 @@ async def test_a_websocket_whose_data_cannot_be_read_is_closed(text: str, client
     assert {"type": "websocket.close", "code": INVALID_DATA} in sent
 
 
+@pytest.mark.parametrize("text", ["7", "8m", "9", "6", "5", "3", "2", "0{}", "4", "42[]"])
+async def test_a_packet_of_an_unknown_kind_on_a_websocket_is_not_logged(
+    text: str, clients: SocketIoClients, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: asyncio.Queue[Message] = asyncio.Queue()
+    for each in (
+        {"type": "websocket.connect"},
+        {"type": "websocket.receive", "text": text},
+        {"type": "websocket.receive", "text": text},
+        {"type": "websocket.disconnect", "code": 1000},
+    ):
+        told.put_nowait(each)
+
+    async def send(_: Message) -> None:
+        pass
+
+    with caplog.at_level(logging.WARNING):
+        async with asyncio.timeout(10):
+            await clients(scope_of("websocket", "EIO=4&transport=websocket"), told.get, send)
+    assert not caplog.records
+
+
 async def test_an_error_of_our_own_is_not_hidden(clients: SocketIoClients, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError
