@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from grid_model import event_details
 from grid_model.event import OPERATORS, Event
 from grid_model.event_types import CASCADING_FAILURE, PARENT_DOWN, SERVICE_SUSPECT
 from grid_model.liveness import LivenessCause
@@ -154,7 +155,7 @@ def flapping(alert: Event, limit: FlapLimit) -> Event:
 def escalated_copy(alert: Event, recipient: str, why: str, *, is_back: bool = False) -> Event:
     """Return the copy of an alert for its next recipient. The copy names the earlier recipients, and says why the alert
     escalated. `is_back`: whether the service is alive again."""
-    way = [*alert.details.get("escalated_from", ()), alert.recipient]
+    way = [*event_details.texts_in(alert.details, "escalated_from"), alert.recipient]
     way = within(way[::-1], MAX_ESCALATED_FROM)[::-1]
     details = {**alert.details, "escalated_from": way, "escalated_because": why}
     if is_back:
@@ -165,7 +166,7 @@ def escalated_copy(alert: Event, recipient: str, why: str, *, is_back: bool = Fa
 def released(alert: Event, recipient: str) -> Event:
     """Return the copy of an alert that was held and is sent to this recipient now."""
     details = {name: value for name, value in alert.details.items() if name != "held_for"}
-    details["was_held_for"] = alert.details.get("held_for", "")
+    details["was_held_for"] = event_details.text_in(alert.details, "held_for")
     return replace(alert, recipient=recipient, details=details)
 
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from grid_model import event_details
 from grid_model.event import OPERATORS
+from grid_model.event_types import DEATHS
 from grid_model.liveness import Liveness, LivenessCause
 from grid_model.observation import Facts
 from grid_model.policy import OrphanPolicy
@@ -122,8 +124,13 @@ class Audiences:
         names = (transition.service_id, transition.facts.name)
         waiting = [delivery.event for id_or_name in names for delivery in self._escalations.waiting_for(id_or_name)]
         unheard = {alert.service_id for alert in waiting}
-        # A service that is listed in an alert which this one ends must be listed here, even if it is gone.
-        listed = {alert.service_id: tuple(alert.details.get("affected", ())) for alert in waiting}
+        # A service that is listed in an alert which this one ends must be listed here, even if it is gone. Only TRON
+        # issues deaths: the list of any other alert could name a service to hide its failure.
+        listed = {
+            alert.service_id: event_details.texts_in(alert.details, "affected")
+            for alert in waiting
+            if alert.type in DEATHS
+        }
         failed: list[str] = []
         for service_id in descendants:
             lease = self._detector.find(service_id)

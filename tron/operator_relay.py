@@ -15,12 +15,13 @@ from collections.abc import Mapping
 import grpc
 import structlog
 from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
+from grid_model import event_details
 from grid_model.event import OPERATORS, Event, Severity
 from grid_model.liveness import LivenessCause
 from grid_model.observation import Delivery
 
 from grid_hosting.sinks.dispatcher import Dispatcher, NotDurable
-from grid_hosting.sinks.notice import OperatorNotice
+from grid_hosting.sinks.notice import LAST_MOMENT, OperatorNotice
 from tron import messages
 
 log = structlog.get_logger("operator")
@@ -43,6 +44,8 @@ class OperatorRelay:
         self._deliveries: Mapping[str, Delivery] = {}
         self._own_notices: deque[OperatorNotice] = deque(maxlen=MAX_OWN_NOTICES)
         self._loss = ""
+        self._told_plainly = ""
+        """The last alert for which only a plain notice could be sent."""
         self._changed = asyncio.Event()
 
     def update(self, deliveries: Mapping[str, Delivery]) -> None:
@@ -92,7 +95,7 @@ class OperatorRelay:
             await self._dispatcher.submit(self._own_notices[0])
             self._own_notices.popleft()
         for alert_id, delivery in list(self._deliveries.items()):
-            await self._dispatcher.submit(to_notice(delivery.event))
+            await self._dispatcher.submit(self._notice(alert_id, delivery.event))
             request = event_service_pb2.AcknowledgeEventRequest(alert_id=alert_id, recipient=OPERATORS)
             try:
                 await self._events.AcknowledgeEvent(request, timeout=CALL_TIMEOUT)
@@ -100,6 +103,19 @@ class OperatorRelay:
                 # It stays in the registry, and comes with the next frame.
                 log.info("operators_not_acknowledged", alert_id=alert_id, why=error.code().name)
                 await asyncio.sleep(RETRY_DELAY)
+
+    def _notice(self, alert_id: str, alert: Event) -> OperatorNotice:
+        """Return the notice for an alert. If that fails, log the reason and return a plain notice: the alert must not
+        wait without end, and it must not stop the alerts behind it."""
+        try:
+            return to_notice(alert)
+        except Exception as error:
+            # Logged once for each alert: a plain notice is acknowledged, and a copy that is sent again is the same.
+            if alert_id != self._told_plainly:
+                self._told_plainly = alert_id
+                why = f"{type(error).__name__}: {error}"
+                log.error("alert_told_plainly", alert_id=alert_id, type=alert.type, why=why)
+            return plain_notice(alert, alert_id, time.time())
 
     def _send_own(self, message: str, why: str, seconds: float, *, resolved: bool = False) -> None:
         severity = Severity.WARNING if resolved else Severity.CRITICAL
@@ -119,19 +135,35 @@ class OperatorRelay:
 
 
 def to_notice(alert: Event) -> OperatorNotice:
-    """Return the notice that tells operators, through the sinks, of an alert."""
-    escalated_from = alert.details.get("escalated_from", ())
+    """Return the notice that tells operators, through the sinks, of an alert. A time that no notice can have becomes
+    the nearest one that it can have. Raises ValueError if the alert has no alert_id or no type."""
+    escalated_from = event_details.texts_in(alert.details, "escalated_from")
     return OperatorNotice(
         alert_id=alert.alert_id,
         type=alert.type,
         severity=alert.severity,
         message=alert.message,
-        occurred_at=alert.occurred_at,
+        occurred_at=min(max(alert.occurred_at, 0.0), LAST_MOMENT - 1.0),
         service_id=alert.service_id,
         service_name=alert.service_name,
         cause="" if alert.cause is LivenessCause.NONE else alert.cause.name,
         recipient=escalated_from[-1] if escalated_from else "",
-        why=alert.details.get("escalated_because") or messages.NO_OTHER_RECIPIENT,
+        why=event_details.text_in(alert.details, "escalated_because") or messages.NO_OTHER_RECIPIENT,
         details=alert.details,
         resolved=alert.type == "heartbeat_restored",
+    )
+
+
+def plain_notice(alert: Event, alert_id: str, now: float) -> OperatorNotice:
+    """Return a notice with the texts of an alert for which `to_notice` fails. `alert_id` is the id under which the copy
+    waits; `now` is in seconds since the epoch. This function raises no exception."""
+    return OperatorNotice(
+        alert_id=alert_id or "unknown",
+        type=alert.type or "unknown",
+        severity=alert.severity,
+        message=alert.message,
+        occurred_at=now,
+        service_id=alert.service_id,
+        service_name=alert.service_name,
+        why=messages.NO_OTHER_RECIPIENT,
     )

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from dataclasses import replace
 from itertools import islice
 
+from grid_model import event_details
 from grid_model.event import OPERATORS, Event
 from grid_model.observation import Delivery
 
@@ -171,6 +172,4 @@ class Mailboxes:
 
 def _services_in(event: Event) -> set[str]:
     """Return the ids of the service that an alert is about, and of the services that it lists."""
-    listed = event.details.get("affected", ())
-    found = {each for each in listed if isinstance(each, str)} if isinstance(listed, (list, tuple)) else set()
-    return found | {event.service_id} - {""}
+    return ({*event_details.texts_in(event.details, "affected"), event.service_id}) - {""}

@@ -21,8 +21,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
 
+from grid_model import event_details
 from grid_model.event import OPERATORS, Event
 from grid_model.event_types import DEATHS, HEARTBEAT_RESTORED, OVER_ONCE_ALIVE, SUSPICIONS
 from grid_model.moments import rfc3339
@@ -50,9 +50,10 @@ class MissedDeaths:
             self.count += event.type == "service_down" or not self.count
             first = event.occurred_at
             self.last_down_at = max(self.last_down_at, first)
-        elif event.details.get("missed_deaths"):
-            self.count += int(event.details["missed_deaths"])
-            first = datetime.fromisoformat(event.details["first_down_at"]).timestamp()
+        elif missed := event_details.count_in(event.details, "missed_deaths"):
+            self.count += missed
+            first_down_at = event_details.moment_in(event.details, "first_down_at")
+            first = event.occurred_at if first_down_at is None else first_down_at
         else:
             return
         self.first_down_at = first if self.first_down_at is None else min(self.first_down_at, first)
@@ -158,9 +159,9 @@ def registered_again(service_id: str, name: str, incarnation: int, at: float) ->
 def _is_over(event: Event, service_id: str, is_alive: Callable[[str], bool]) -> bool:
     if event.recipient == OPERATORS or event.type not in OVER_ONCE_ALIVE:
         return False
-    listed = event.details.get("affected", ())
+    listed = event_details.texts_in(event.details, "affected")
     if event.type in DEATHS and listed:
-        if event.details.get("affected_count", len(listed)) > len(listed):
+        if event_details.count_in(event.details, "affected_count") > len(listed):
             return False  # who else failed with it is not known here
         others = [each for each in listed if each != service_id]
         if not all(is_alive(each) for each in others):

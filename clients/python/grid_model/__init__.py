@@ -6,6 +6,7 @@ The members of an enum have the same numbers as in protobuf.
 - `service`      the type, role, reported status and maintenance of a service.
 - `declaration`, `declaration_codec`  the data that a program declares at registration, and its conversion to protobuf.
 - `event`        the events of the event log, their severity, and the recipient `operators`.
+- `event_details`  reads the details of events, whatever a client has put there.
 - `event_codec`  the conversion of events to protobuf.
 - `event_types`  the table of the events that TRON issues.
 - `observation`  the data that the registry sends to TRON: facts about services and copies of alerts, in frames.
@@ -14,7 +15,7 @@ The members of an enum have the same numbers as in protobuf.
 - `policy`       what a child does when its parent is down, and where the value of a threshold comes from.
 - `access`, `access_codec`  callers (principals) and their grants, and their conversion to protobuf.
 - `errors`       the exceptions that servers raise, and that clients receive.
-- `moments`      times as RFC 3339 text.
+- `moments`      times as RFC 3339 text, in local time, and with seconds added.
 - `round_robin`  a queue that serves several parties in turn.
 - `wire`         the exact conversion of times, durations and JSON objects to protobuf.
 

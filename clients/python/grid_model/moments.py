@@ -1,14 +1,15 @@
-"""Formats timestamps as text, and adds seconds to timestamps that other programs sent.
+"""Formats timestamps that other programs sent as text, adds seconds to them, and converts them to local time.
 
-A timestamp in a message can be any time between the years 1 and 9999. If a sum is outside these years, `later` returns
-the first or the last time of this range. Python alone would raise OverflowError, and this error would end the thread of
-an agent.
+A timestamp in a message can be any time between the years 1 and 9999. If a result is outside these years, `later` and
+`rfc3339` use the first or the last time of this range, and `local` stays in UTC. Python alone would raise OverflowError
+or ValueError, and this error would end the thread of an agent, or a task of a server.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST = datetime.min.replace(tzinfo=UTC)
 _LAST = datetime.max.replace(tzinfo=UTC)
 
@@ -26,5 +27,15 @@ def later(moment: datetime, seconds: float) -> datetime:
 
 
 def rfc3339(at: float) -> str:
-    """Return a time in seconds since the epoch as RFC 3339 text in UTC, to the millisecond."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Return a time in seconds since the epoch as RFC 3339 text in UTC, to the millisecond. A time outside the years 1
+    to 9999 becomes the nearest time in that range. `at` must not be NaN."""
+    return later(_EPOCH, at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def local(moment: datetime) -> datetime:
+    """Return an aware time in the time zone of this machine; in UTC if its local time is outside the years 1 to
+    9999."""
+    try:
+        return moment.astimezone()
+    except (OverflowError, ValueError, OSError):
+        return moment.astimezone(UTC)

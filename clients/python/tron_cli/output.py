@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
+from grid_model.moments import local
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -113,7 +114,7 @@ def severity_markup(severity: str) -> str:
 
 def clock_time(moment: datetime | None) -> str:
     """Return a time as local date and time, to the second; "" for None."""
-    return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return "" if moment is None else local(moment).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def age(moment: datetime | None, now: datetime | None) -> str:

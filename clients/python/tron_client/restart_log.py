@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from grid_model import event_details
 from grid_model.event import OPERATORS
 
 from tron_client.errors import TronError
@@ -27,6 +28,7 @@ _log = logging.getLogger("tron_client")
 
 _NAMESPACE = uuid.UUID("a8a1f6de-3c0b-4f5e-9a55-6a4f3f6b7f10")
 _LONGEST_REASON = 500
+_LONGEST_ID = 100
 _PAGE = 1000
 
 
@@ -101,7 +103,7 @@ class RestartLog:
             recipient=grandparent,
             cause=alert.cause,
             action="escalated",
-            message=told,
+            message=told[:1000],
             alert_id=str(uuid.uuid5(_NAMESPACE, f"{parent}\0{decision.child}\0{decision.alert_id}")),
             details=self._details(alert, decision.restarts, decision.incident, decision.why)
             | {"grandparent": grandparent},
@@ -119,7 +121,7 @@ class RestartLog:
             # By the registry's clock; one that does not tell it may differ from ours.
             age = max(0.0, (wall_now - event.occurred_at).total_seconds())
             if age < self._limits.window:
-                yield event.service_id, now - age, str(event.details.get("incident", ""))
+                yield event.service_id, now - age, event_details.text_in(event.details, "incident")[:_LONGEST_ID]
 
     def _try(self, kind: str, severity: str, action: str, failed: FailedChild, told: str, why: str) -> None:
         alert = failed.alert

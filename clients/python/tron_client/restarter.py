@@ -9,6 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from grid_model import event_details
 from grid_model.event_types import FAILURES
 
 from tron_client.errors import ServiceNotFound, TronError
@@ -151,5 +152,4 @@ class Restarter:
 
 def incarnation_of(alert: Alert) -> int:
     """Return the incarnation that failed, as the alert reports it; 0 if the alert does not contain it."""
-    incarnation = alert.event.details.get("incarnation", 0)
-    return incarnation if isinstance(incarnation, int) else 0
+    return event_details.count_in(alert.event.details, "incarnation")

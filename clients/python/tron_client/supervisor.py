@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
+from grid_model import event_details
 from grid_model.event_types import FAILURES
 
 from tron_client import arguments, forks
@@ -199,7 +200,7 @@ class Supervisor:
     def _handle(self, alert: Alert) -> None:
         self._restarter.look_now(alert.service_id)
         # An escalated alert is about the child of another parent, which acts on it when it is back.
-        escalated = bool(alert.event.details.get("escalated_from"))
+        escalated = bool(event_details.texts_in(alert.event.details, "escalated_from"))
         if alert.type in self._types and alert.severity != "INFO" and alert.service_id and not escalated:
             self._recall()
             self._alerts[alert.alert_id] = alert
