@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
+from grid_model import event_details
 from tron_client import AsyncRegistryClient, Event, RevisionCompacted, Service, TronError
 from tron_client.schedule import Backoff
 
@@ -75,7 +76,8 @@ class AlertFiles:
 
     def _new_line(self, event: Event) -> tuple[str, bytes] | None:
         """Return the day and the line of an alert; None for a further copy of an alert, and for any other event."""
-        if event.action == BROADCAST or event.alert_id in self._written or event.details.get("escalated_from"):
+        escalated = event_details.texts_in(event.details, "escalated_from")
+        if event.action == BROADCAST or event.alert_id in self._written or escalated:
             return None
         self._written[event.alert_id] = None
         if len(self._written) > REMEMBERED:

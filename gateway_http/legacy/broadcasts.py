@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from grid_model import event_details, moments
 from grid_model.event_types import EVENT_TYPES
 from tron_client import Event, Service
 
@@ -31,8 +32,8 @@ _SEVERITIES = {"INFO": "info", "WARNING": "warning", "CRITICAL": "error"}
 
 def local_iso(moment: datetime | None) -> str:
     """Return a time in the format of `datetime.now().isoformat()`: local time, without a zone. None becomes an empty
-    string."""
-    return "" if moment is None else moment.astimezone().replace(tzinfo=None).isoformat()
+    string. A time that is too near to the year 1 or 9999 for local time stays in UTC."""
+    return "" if moment is None else moments.local(moment).replace(tzinfo=None).isoformat()
 
 
 class Translator:
@@ -62,7 +63,7 @@ class Translator:
         ]
 
     def _alert(self, event: Event) -> list[tuple[str, dict[str, Any]]]:
-        if "escalated_from" in event.details:
+        if event_details.texts_in(event.details, "escalated_from"):
             return [("hhmrs_escalation", self._escalation(event))]
         if event.alert_id in self._seen:
             return []
@@ -77,7 +78,7 @@ class Translator:
 
     def _consequences(self, event: Event) -> list[tuple[str, dict[str, Any]]]:
         service_id, parent = event.service_id, parent_of(event, self._last_seen(event.service_id))
-        incarnation = event.details.get("incarnation", 0)
+        incarnation = event_details.count_in(event.details, "incarnation")
         fallen, restarts = self._restarts.get(service_id, (0, 0))
         agent = {"agent_id": service_id}
         match event.type:
@@ -102,14 +103,14 @@ class Translator:
         return []
 
     def _escalation(self, event: Event) -> dict[str, Any]:
-        way = event.details["escalated_from"]
+        way = event_details.texts_in(event.details, "escalated_from")
         _, restarts = self._restarts.get(event.service_id, (0, 0))
         return {
             "agent_id": event.service_id,
-            "parent_id": str(way[-1]) if isinstance(way, list) and way else "",
+            "parent_id": way[-1] if way else "",
             "grandparent_id": event.recipient,
             "restart_count": restarts,
-            "reason": str(event.details.get("escalated_because", "")),
+            "reason": event_details.text_in(event.details, "escalated_because"),
             "message": event.message,
         }
 

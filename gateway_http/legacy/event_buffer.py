@@ -4,6 +4,7 @@ Pure."""
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import Any
 
 from tron_client.models import Event
@@ -21,8 +22,11 @@ class EventBuffer:
     """The newest events of the replica, converted to the format of the legacy Event Stream. Call `catch_up` before each
     use."""
 
-    def __init__(self, replica: Replica) -> None:
+    def __init__(self, replica: Replica, on_failure: Callable[[Event, Exception], None] | None = None) -> None:
+        """`on_failure` is called with each event that cannot be converted, and the error. Such an event has no
+        messages, and the events behind it are converted nevertheless."""
         self._replica = replica
+        self._on_failure = on_failure
         self._reader = Reader(replica)
         self._translator = Translator(replica.mirror.last_seen)
         self._loaded = 0
@@ -68,9 +72,17 @@ class EventBuffer:
         await self._reader.wait()
 
     def _translate(self, event: Event) -> None:
-        envelopes = self._translator.envelopes(event)
+        envelopes = self._envelopes(event)
         self._translated[event.sequence] = envelopes
         if len(self._translated) > KEPT:
             self._translated.popitem(last=False)
         self._history.extend(envelopes)
         self._pending.extend(envelopes)
+
+    def _envelopes(self, event: Event) -> list[Envelope]:
+        try:
+            return self._translator.envelopes(event)
+        except Exception as error:
+            if self._on_failure is not None:
+                self._on_failure(event, error)
+            return []

@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+import structlog
 from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
-from tron_client import InvalidRequest, TronError
+from tron_client import Event, InvalidRequest, TronError
 
 from gateway_http.gateway import Gateway
 from gateway_http.http.api_docs import add_docs
@@ -30,6 +31,8 @@ from gateway_http.legacy.rows import to_json
 from gateway_http.legacy.socket_io import SocketIoClients
 from gateway_http.replica.reader import Gap, Reader
 from gateway_http.replica.tail import KEPT
+
+log = structlog.get_logger("gateway")
 
 
 class Broadcast(BaseModel):
@@ -82,7 +85,7 @@ class EventsPort:
     def __init__(self, gateway: Gateway, port: int, *, open_to_pages: bool) -> None:
         self._gateway = gateway
         self._port = port
-        self._buffer = EventBuffer(gateway.replica)
+        self._buffer = EventBuffer(gateway.replica, log_not_translated)
         self.clients = SocketIoClients(self._buffer, open_to_pages=open_to_pages)
 
     def recent(self, limit: int) -> list[dict[str, Any]]:
@@ -133,6 +136,12 @@ class EventsPort:
             if not events:
                 yield b": still here\n\n"
             await reader.wait(15.0)
+
+
+def log_not_translated(event: Event, error: Exception) -> None:
+    """Log that an event could not be converted to the legacy format."""
+    why = f"{type(error).__name__}: {error}"
+    log.error("event_not_translated", sequence=event.sequence, type=event.type, why=why)
 
 
 class _Entry:

@@ -3,18 +3,25 @@ event."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
 from datetime import UTC, datetime
 from typing import Any
 
 import socketio
+import structlog
 from socketio.packet import CONNECT, DISCONNECT, EVENT, Packet
 
 from gateway_http.http.asgi import App, Message, Receive, Scope, Send, replay, send_bytes
 from gateway_http.legacy.broadcasts import local_iso
 from gateway_http.legacy.event_buffer import EventBuffer
 from gateway_http.legacy.rows import to_json
+
+log = structlog.get_logger("gateway")
+
+RETRY_DELAY = 1.0
+"""Seconds before sending continues after an error."""
 
 MOST_QUEUED = 1000
 """Maximum number of messages that wait for one Socket.IO client. Overflow rule: the client is disconnected; it receives
@@ -139,7 +146,16 @@ class SocketIoClients:
         return len(self._sids)
 
     async def run(self) -> None:
-        """Send new events to all clients until cancelled."""
+        """Send new events to all clients until cancelled. An error is logged, and sending continues: nobody else would
+        notice that this task has ended, and the clients would receive nothing more."""
+        while True:
+            try:
+                await self._send_new()
+            except Exception:
+                log.exception("socket_io_failed")
+                await asyncio.sleep(RETRY_DELAY)
+
+    async def _send_new(self) -> None:
         while True:
             self._buffer.catch_up()
             await self.send_pending()
