@@ -16,7 +16,7 @@ from registry_server.core.facts import facts_of
 from registry_server.core.observations import Unread
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant
-from registry_server.core.validation import check_event, check_id
+from registry_server.core.validation import MAX_OBJECT_BYTES, check_event, check_id
 
 MAX_IN_FRAME = 500
 """Maximum number of facts in one message. 500 services take about 50 KB, and 5 ms in which nothing else is served."""
@@ -26,6 +26,10 @@ MOST_IN_FRAME = 300
 follows in the next frames, in which the parents take turns, so that a change of one service does not wait for thousands
 of other services. The time of the facts advances with each frame, so TRON may notice a deadline late by the time that
 it needs for one frame."""
+
+MOST_DETAILS = 2 * MAX_OBJECT_BYTES
+"""Maximum size of the details of an observer's alert in bytes. A client's alert may use all of MAX_OBJECT_BYTES, and
+its copy for the next ancestor also names the earlier recipients, and why it escalated."""
 
 MAX_DEADLINES = 10_000
 """Maximum number of report deadlines in one call; 10,000 take 5 ms."""
@@ -189,4 +193,4 @@ class VerdictCall:
 def _check(events: Iterable[Event | None]) -> None:
     for event in events:
         if event is not None:
-            check_event(event)
+            check_event(event, MOST_DETAILS)

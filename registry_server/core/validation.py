@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
+from grid_model import event_details
 from grid_model.declaration import Declaration
 from grid_model.errors import FieldError, InvalidRequest
 from grid_model.event import OPERATORS, Event
@@ -22,6 +23,9 @@ MAX_CAPS_AS_SENT = 1000
 MAX_MESSAGE = 1000
 MAX_OBJECT_BYTES = 16 * 1024
 MAX_OBJECT_DEPTH = 16
+MAX_AHEAD = 86_400.0
+"""Maximum number of seconds by which the times of a published event may be ahead of the registry's clock: room for any
+time zone that a client confused, and for a clock that is wrong by hours."""
 MAX_COSTS = 32
 MAX_INSTANCE_ID = 100
 
@@ -132,8 +136,42 @@ def check_report(report: Report, path: str = "beat", *, as_sent: bool = False) -
     return errors
 
 
-def check_event(event: Event) -> None:
-    """Raise InvalidRequest with all errors in an event to publish."""
+def check_event(event: Event, most_details: int = MAX_OBJECT_BYTES) -> None:
+    """Raise InvalidRequest with all errors in an event. `most_details`: the maximum size of its details in bytes."""
+    errors = _event_errors(event, most_details)
+    if errors:
+        raise InvalidRequest.of(*errors)
+
+
+def check_published(event: Event, now: float) -> None:
+    """Raise InvalidRequest with all errors in an event that a client publishes. `now` is in seconds since the epoch.
+
+    The details of an alert must not contain keys of TRON's own alerts with values of another shape, because TRON and
+    the programs of recipients act on these values. An event without a recipient may have any details: it is only
+    recorded, and the broadcasts of the legacy contract are such events.
+    """
+    errors = [
+        *_event_errors(event, MAX_OBJECT_BYTES),
+        *_check_time("event.occurred_at", event.occurred_at, now),
+        *([] if event.last_seen_at is None else _check_time("event.last_seen_at", event.last_seen_at, now)),
+    ]
+    if event.recipient:
+        wrong = event_details.misshapen(event.details)
+        errors += [FieldError(f"event.details.{key}", why) for key, why in wrong.items()]
+    if errors:
+        raise InvalidRequest.of(*errors)
+
+
+def _check_time(path: str, at: float, now: float) -> list[FieldError]:
+    """Check that a time, in seconds since the epoch, is not before 1970, and not far in the future."""
+    if at < 0.0:
+        return [FieldError(path, "is before 1970")]
+    if at > now + MAX_AHEAD:
+        return [FieldError(path, f"is more than {MAX_AHEAD / 3600:g} h in the future, by the registry's clock")]
+    return []
+
+
+def _event_errors(event: Event, most_details: int) -> list[FieldError]:
     errors = [
         *check_text("event.type", event.type, 1, MAX_NAME),
         *check_text("event.alert_id", event.alert_id, 0, MAX_NAME),
@@ -141,19 +179,19 @@ def check_event(event: Event) -> None:
         *check_text("event.service_name", event.service_name, 0, MAX_NAME),
         *check_text("event.recipient", event.recipient, 0, MAX_SERVICE_ID),
         *check_text("event.action", event.action, 0, MAX_NAME),
-        *check_object("event.details", event.details),
+        *check_object("event.details", event.details, most_details),
     ]
     if len(event.message) > MAX_MESSAGE:
         errors.append(
             FieldError("event.message", f"has {len(event.message)} characters; at most {MAX_MESSAGE} are allowed")
         )
-    if errors:
-        raise InvalidRequest.of(*errors)
+    return errors
 
 
-def check_object(path: str, value: dict[str, Any]) -> list[FieldError]:
-    """Check that a JSON object is not too large or too deep, and contains only finite numbers. Its size is the number
-    of bytes of all its keys and values as text. Return a list with the error, which is empty if the object is valid."""
+def check_object(path: str, value: dict[str, Any], most: int = MAX_OBJECT_BYTES) -> list[FieldError]:
+    """Check that a JSON object is not larger than `most` bytes or too deep, and contains only finite numbers. Its size
+    is the number of bytes of all its keys and values as text. Return a list with the error, which is empty if the
+    object is valid."""
     size = 0
     todo: list[tuple[Any, int]] = [(value, 1)]
     while todo:
@@ -170,8 +208,8 @@ def check_object(path: str, value: dict[str, Any]) -> list[FieldError]:
             if isinstance(node, float) and not math.isfinite(node):
                 return [FieldError(path, "contains a number that is not finite")]
             size += len(str(node).encode("utf-8", "replace"))
-        if size > MAX_OBJECT_BYTES:
-            return [FieldError(path, f"is larger than {MAX_OBJECT_BYTES} bytes")]
+        if size > most:
+            return [FieldError(path, f"is larger than {most} bytes")]
     return []
 
 

@@ -12,7 +12,7 @@ from grid_model.errors import AlertNotFound, Draining, FieldError, InvalidReques
 
 from registry_server.core.event_log import EventFilter
 from registry_server.core.readers import PAGE, EventReader
-from registry_server.core.validation import MAX_NAME, MAX_SERVICE_ID, check_event, check_text
+from registry_server.core.validation import MAX_NAME, MAX_SERVICE_ID, check_published, check_text
 from registry_server.io.callers import Callers
 from registry_server.io.loop import RegistryLoop
 
@@ -38,8 +38,9 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
     ) -> event_service_pb2.PublishEventResponse:
         """Append an event, and answer when it is on disk."""
         self._loop.commits.admit()
-        event = event_codec.decode(request.event, self._loop.now().wall)
-        check_event(event)
+        wall = self._loop.now().wall
+        event = event_codec.decode(request.event, wall)
+        check_published(event, wall)
         rights = self._callers.rights(context)
         if rights is not None:
             event = rights.check_publish(event, self._loop.now().attentive)

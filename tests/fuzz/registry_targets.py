@@ -41,6 +41,7 @@ from tests.fuzz.cases import Case
 from tests.fuzz.doors import Doors, OpenStream
 from tests.fuzz.messages import field, nested_labels, serialized
 from tests.fuzz.targets import Target, sequences, step
+from tests.support.hostile_details import VALUES, everywhere
 
 HEARTBEAT = "/grid.registry.v1.RegistryService/Heartbeat"
 BYSTANDER = "the bystander of the fuzzer"
@@ -53,10 +54,26 @@ EVENT = event_pb2.Event(type="note", service_id="a", recipient="b", message="m",
 DOWN = event_pb2.Event(
     type="service_down", alert_id="1", service_id="a", recipient="operators", severity=event_pb2.SEVERITY_CRITICAL
 )
+HOSTILE = [
+    event_pb2.Event(
+        type=kind,
+        alert_id=f"{kind} {number}",
+        service_id="a",
+        recipient=recipient,
+        severity=event_pb2.SEVERITY_CRITICAL,
+        occurred_at=wire.timestamp_at((-1e12, 1e12)[number % 2]),
+        details=wire.struct(everywhere(value)),
+    )
+    for number, value in enumerate(VALUES)
+    for kind in ("note", "service_down", "heartbeat_restored")
+    for recipient in ("operators", "parent")
+]
+"""Alerts that the registry accepts from an observer, or that an earlier version stored, but not from other clients."""
 
 GRANT = access_pb2.Grant(role=access_pb2.ROLE_AGENT, pattern="a*")
 
 R, E, A = registry_service_pb2, event_service_pb2, access_service_pb2
+PUBLISHED = [E.PublishEventRequest(event=each) for each in HOSTILE[::7]]
 VALID: dict[type[Any], tuple[Any, ...]] = {
     R.RegisterRequest: (R.RegisterRequest(service=SERVICE), R.RegisterRequest(service=CHILD, as_sent=True)),
     R.DeregisterRequest: (R.DeregisterRequest(service_id="a"), R.DeregisterRequest(service_id="b", reason="r")),
@@ -93,6 +110,9 @@ VALID: dict[type[Any], tuple[Any, ...]] = {
             ],
         ),
         observation_pb2.ApplyVerdictsRequest(
+            observer="tron", notices=[observation_pb2.Notice(event=each) for each in HOSTILE]
+        ),
+        observation_pb2.ApplyVerdictsRequest(
             observer="tron",
             judged_until=wire.duration(1.0),
             notices=[observation_pb2.Notice(event=DOWN)],
@@ -102,7 +122,7 @@ VALID: dict[type[Any], tuple[Any, ...]] = {
             ),
         ),
     ),
-    E.PublishEventRequest: (E.PublishEventRequest(event=EVENT), E.PublishEventRequest(event=DOWN)),
+    E.PublishEventRequest: (E.PublishEventRequest(event=EVENT), E.PublishEventRequest(event=DOWN), *PUBLISHED),
     E.AcknowledgeEventRequest: (E.AcknowledgeEventRequest(alert_id="1", recipient="operators"),),
     E.AcknowledgeEventsRequest: (E.AcknowledgeEventsRequest(all=True), E.AcknowledgeEventsRequest(service_id="a")),
     E.ListEventsRequest: (E.ListEventsRequest(), E.ListEventsRequest(newest=True, limit=5)),

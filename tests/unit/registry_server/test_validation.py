@@ -214,3 +214,38 @@ def test_what_an_older_contract_takes_is_kept_as_it_was_sent() -> None:
         assert refused_fields(check) == ["service.caps"]
     assert not validation.check_report(Report(load=-1.0), as_sent=True)
     assert validation.check_report(Report(load=INF), as_sent=True)
+
+
+NOW = 1_700_000_000.0
+DAY = validation.MAX_AHEAD
+
+
+@pytest.mark.parametrize("at", [0.0, 1.0, NOW, NOW + DAY])
+def test_an_event_may_be_published_that_happened_since_1970_or_is_a_day_ahead(at: float) -> None:
+    event = make_event(occurred_at=at, last_seen_at=at, recipient="boss")
+    assert refused_fields(lambda: validation.check_published(event, NOW)) == []
+
+
+@pytest.mark.parametrize("at", [-62_135_596_800.0, -0.001, NOW + DAY + 1.0, 253_402_300_800.0])
+def test_a_published_event_of_another_time_is_refused_by_the_name_of_the_field(at: float) -> None:
+    for name in ("occurred_at", "last_seen_at"):
+        event = replace(make_event(occurred_at=NOW), **{name: at})  # type: ignore[arg-type]
+        assert refused_fields(partial(validation.check_published, event, NOW)) == [f"event.{name}"]
+
+
+def test_an_alert_with_details_of_another_shape_than_tron_s_is_refused_by_their_keys() -> None:
+    details = {"escalated_from": 1, "affected": [2], "mine": {"any": [None]}}
+    alert = make_event(recipient="boss", details=details)
+    names = ["event.details.affected", "event.details.escalated_from"]
+    assert refused_fields(lambda: validation.check_published(alert, NOW)) == names
+
+
+def test_an_event_for_nobody_may_have_any_details() -> None:
+    broadcast = make_event(details={"escalated_from": 1, "affected": 2})
+    assert refused_fields(lambda: validation.check_published(broadcast, NOW)) == []
+
+
+def test_an_alert_of_an_observer_may_be_larger_by_what_escalation_adds() -> None:
+    alert = make_event(details={"k": "v" * validation.MAX_OBJECT_BYTES})
+    assert refused_fields(lambda: validation.check_event(alert)) == ["event.details"]
+    assert refused_fields(lambda: validation.check_event(alert, 2 * validation.MAX_OBJECT_BYTES)) == []

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from grid_model.event import Event, Severity
 
-from tests.support.core_pair import EPOCH, CorePair, grown
+from registry_server.core.observer_stream import VerdictCall
+from registry_server.core.validation import MAX_OBJECT_BYTES, check_published
+from tests.support.core_pair import EPOCH, OBSERVER, CorePair, grown
 from tests.support.hostile_details import VALUES, everywhere
 
 TREE = {"root": "", "pa": "root", "kid": "pa", "other": "pa"}
@@ -67,3 +69,14 @@ def test_the_list_of_a_client_hides_no_failure() -> None:
     pair.kill("victim")
     pair.run(3.0)
     assert "victim" in pair.about("root")
+
+
+def test_the_largest_alert_that_a_client_may_publish_can_escalate() -> None:
+    pair = grown(CorePair(), TREE)
+    event = publish(pair, "x", details={"k": "v" * (MAX_OBJECT_BYTES - 5)})
+    check_published(event, EPOCH)
+    pair.run(40.0)
+    call = VerdictCall(pair.registry, OBSERVER)
+    (copy,) = pair.copies
+    call.notify(copy, pair.instant())
+    assert len(pair.mail("root", "x")) == 1
