@@ -68,7 +68,7 @@ class AlertDelivery:
             event = replace(event, recipient=recipient.spec.service_id)
         event = self.events.append(event)
         self._measures.event(event.type)
-        self._outgoing.write(AppendEvent(event, escalated))
+        self._outgoing.write(AppendEvent(event, escalated, now.wall))
         if event.recipient:
             if recipient is None and event.recipient != OPERATORS:
                 self.absent.alert_waits(event.recipient, now.attentive)

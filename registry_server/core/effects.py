@@ -3,7 +3,7 @@ simulation carries them out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from grid_model.errors import InvalidRequest
 from grid_model.event import Event
@@ -158,6 +158,10 @@ class AppendEvent:
 
     event: Event
     escalated: bool = False
+    recorded_at: float | None = field(default=None, compare=False)
+    """When the registry recorded the event, in seconds since the epoch; None means at the time of the event. The
+    retention counts from then: a client may publish an event with a time of long ago, and every event before it would
+    be deleted."""
 
 
 @dataclass(frozen=True, slots=True)

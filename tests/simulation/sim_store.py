@@ -52,6 +52,8 @@ class SimStore:
     owners: dict[str, OwnedId] = field(default_factory=dict)
     maintenance: dict[str, Maintenance] = field(default_factory=dict)
     events: dict[int, Event] = field(default_factory=dict)
+    recorded_at: dict[int, float] = field(default_factory=dict)
+    """When the event with each number was recorded."""
     deliveries: dict[tuple[str, str], Delivery] = field(default_factory=dict)
     revision: int = 0
     incarnation: int = 0
@@ -105,9 +107,9 @@ class SimStore:
     def close(self) -> None:
         """As `SqliteStore.close`; the disk stays."""
 
-    def first_event_since(self, occurred_at: float) -> int:
+    def first_event_since(self, recorded_at: float) -> int:
         """As `SqliteStore.first_event_since`."""
-        return max((number for number, event in self.events.items() if event.occurred_at < occurred_at), default=0) + 1
+        return max((number for number in self.events if self.recorded_at[number] < recorded_at), default=0) + 1
 
 
 def _put_service(store: SimStore, write: PutService) -> None:
@@ -150,6 +152,7 @@ def _drop_maintenance(store: SimStore, write: DropMaintenance) -> None:
 def _append_event(store: SimStore, write: AppendEvent) -> None:
     event = write.event
     store.events[event.sequence] = event
+    store.recorded_at[event.sequence] = event.occurred_at if write.recorded_at is None else write.recorded_at
     if event.recipient:
         store.deliveries.setdefault((event.alert_id, event.recipient), Delivery(event.sequence, write.escalated))
 
@@ -181,6 +184,7 @@ def _compact_events(store: SimStore, write: CompactEvents) -> None:
         store.sequence = max(store.events)
     store.deliveries = {key: each for key, each in store.deliveries.items() if each.sequence >= write.first}
     store.events = {number: event for number, event in store.events.items() if number >= write.first}
+    store.recorded_at = {number: store.recorded_at[number] for number in store.events}
 
 
 _APPLY: dict[type, Callable[[SimStore, Any], None]] = {

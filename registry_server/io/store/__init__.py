@@ -60,9 +60,9 @@ class Store(Protocol):
         """Return whether this alert was ever addressed to `recipient` (empty: to any recipient)."""
         ...
 
-    def first_event_since(self, occurred_at: float) -> int:
-        """Return the number that follows the sequence number of the last event before `occurred_at` (seconds since the
-        epoch). All events from that number on occurred at `occurred_at` or later."""
+    def first_event_since(self, recorded_at: float) -> int:
+        """Return the number that follows the sequence number of the last event that was recorded before `recorded_at`
+        (seconds since the epoch). All events from that number on were recorded at `recorded_at` or later."""
         ...
 
     def close(self) -> None:

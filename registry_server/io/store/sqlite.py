@@ -218,10 +218,10 @@ class SqliteStore:
         query = "SELECT 1 FROM deliveries WHERE alert_id = ? AND (? = '' OR recipient = ?) LIMIT 1"
         return self._read(query, (alert_id, recipient, recipient)) is not None
 
-    def first_event_since(self, occurred_at: float) -> int:
-        """Return the number that follows the sequence number of the last event before `occurred_at` (seconds since the
-        epoch). All events from that number on occurred at `occurred_at` or later."""
-        (last,) = self._read("SELECT MAX(sequence) FROM events WHERE occurred_at < ?", (occurred_at,))
+    def first_event_since(self, recorded_at: float) -> int:
+        """Return the number that follows the sequence number of the last event that was recorded before `recorded_at`
+        (seconds since the epoch). All events from that number on were recorded at `recorded_at` or later."""
+        (last,) = self._read("SELECT MAX(sequence) FROM events WHERE occurred_at < ?", (recorded_at,))
         return int(last or 0) + 1
 
     def close(self) -> None:
@@ -338,7 +338,7 @@ def _write(db: sqlite3.Connection, batch: Batch) -> None:
     _for_rows(db, "DELETE FROM maintenance WHERE service_id IN ({rows})", gone)
     periods = [(service_id, each.since, each.until, each.reason) for service_id, each in held]
     _for_rows(db, "INSERT OR REPLACE INTO maintenance {rows}", periods)
-    _for_rows(db, "INSERT INTO events {rows}", [_event_row(write.event) for write in batch.appended])
+    _for_rows(db, "INSERT INTO events {rows}", [_event_row(write) for write in batch.appended])
     deliveries = [_delivery_row(write) for write in batch.appended if write.event.recipient]
     _for_rows(db, "INSERT OR IGNORE INTO deliveries {rows}", deliveries)
     _for_rows(db, _ESCALATED, list(batch.escalated))
@@ -401,8 +401,11 @@ def _tombstone_row(tombstone: Tombstone) -> tuple[Value, ...]:
     )
 
 
-def _event_row(event: Event) -> tuple[Value, ...]:
-    return (event.sequence, event.occurred_at, event.type, event.service_id, event.recipient, encode(event))
+def _event_row(write: AppendEvent) -> tuple[Value, ...]:
+    event = write.event
+    # The column is called `occurred_at`, but is only read for the retention; the event itself has its own time.
+    recorded_at = event.occurred_at if write.recorded_at is None else write.recorded_at
+    return (event.sequence, recorded_at, event.type, event.service_id, event.recipient, encode(event))
 
 
 def _delivery_row(write: AppendEvent) -> tuple[Value, ...]:

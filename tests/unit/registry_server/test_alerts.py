@@ -53,6 +53,13 @@ def test_a_verdicts_alert_goes_to_the_parent_as_declared(grid: Grid) -> None:
     assert alerts(grid.take()) == ["service_suspect"]
 
 
+def test_an_event_is_recorded_with_the_time_of_the_registry_whatever_time_it_has(grid: Grid) -> None:
+    now = grid.later(5.0)
+    grid.registry.publish(make_event(occurred_at=1.0), now)
+    (append,) = lines(grid.take(), AppendEvent)
+    assert (append.event.occurred_at, append.recorded_at) == (1.0, now.wall)
+
+
 def test_an_event_without_a_recipient_goes_to_the_log_alone(grid: Grid) -> None:
     event, delivered = publish(grid, "x", "")
     effects = grid.take()

@@ -54,7 +54,7 @@ class HeldStore:
     def was_sent(self, alert_id: str, recipient: str) -> bool:
         return False
 
-    def first_event_since(self, occurred_at: float) -> int:
+    def first_event_since(self, recorded_at: float) -> int:
         return 1
 
     def close(self) -> None:

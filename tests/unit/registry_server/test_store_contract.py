@@ -162,6 +162,14 @@ def test_numbers_go_on_after_every_event_was_compacted(open_store: OpenStore) ->
     assert (found.first_sequence, found.last_sequence, found.waiting) == (4, 3, [])
 
 
+@pytest.mark.parametrize("told", [-62_135_596_800.0, 0.0, 253_402_300_799.0])
+def test_the_retention_counts_from_the_recording_whatever_time_an_event_has(store: Store, told: float) -> None:
+    events = [make_event(sequence=number, alert_id=str(number), occurred_at=told) for number in (1, 2, 3)]
+    store.commit([AppendEvent(event, recorded_at=event.sequence * 10.0) for event in events])
+    assert [store.first_event_since(at) for at in (0.0, 20.0, 99.0)] == [1, 2, 4]
+    assert [event.occurred_at for event in store.read_events(0, 10, EVERYTHING)] == [told] * 3
+
+
 def test_compaction_keeps_what_is_not_older(store: Store) -> None:
     store.commit(append(1, 2, 3, recipient="boss"))
     assert store.first_event_since(20.0) == 2
