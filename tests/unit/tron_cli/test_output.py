@@ -9,10 +9,11 @@ import pytest
 import typer
 from tron_cli.connection import away, labels_from
 from tron_cli.endings import Ending
-from tron_cli.output import age, liveness_markup
+from tron_cli.output import age, clock_time, liveness_markup
 
 from tests.support.canned_registry import canned_registry
 from tests.support.http_receiver import start_receiver
+from tests.support.zones import HOURS, zone
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -33,6 +34,13 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 )
 def test_an_age_is_shown_in_at_most_two_units(seconds: float, shown: str) -> None:
     assert age(NOW - timedelta(seconds=seconds), NOW) == shown
+
+
+@pytest.mark.parametrize("name", HOURS)
+def test_a_time_at_the_edge_of_the_calendar_is_shown(name: str) -> None:
+    with zone(name):
+        for moment in (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)):
+            assert clock_time(moment)
 
 
 def test_who_was_never_heard_has_no_age() -> None:

@@ -11,6 +11,7 @@ import pytest
 from tron_client import Agent, Alert, FailedChild, RegistryClient, RegistryUnavailable, Service, Supervisor
 from tron_client.testing import FakeRegistry
 
+from tests.support.hostile_details import VALUES, everywhere
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -521,3 +522,20 @@ def test_one_that_was_never_started_ends_quietly(fake: FakeRegistry, parent: Age
 def test_an_agent_with_a_callback_of_its_own_is_refused(fake: FakeRegistry, children: Children) -> None:
     with pytest.raises(ValueError, match="on_alert"):
         Supervisor(Agent("parent", registry=fake.address, on_alert=print), children.restart)
+
+
+def test_alerts_and_events_with_any_details_stop_no_supervisor(
+    fake: FakeRegistry, parent: Agent, children: Children
+) -> None:
+    with RegistryClient(fake.address) as client:
+        for value in VALUES:
+            details = {**everywhere(value), "parent": "parent", "incident": value}
+            client.publish_event("restart_started", service_id="other", details=details)
+    with Supervisor(parent, children.restart):
+        children.start("a")
+        hostile = [children.accuse("gone", details=everywhere(value)) for value in VALUES]
+        hostile = [each for each, value in zip(hostile, VALUES, strict=True) if value != ["a"] * 1000]
+        fake.wait_for(lambda: set(hostile) <= set(fake.acknowledged))
+        alert_id = children.kill("a")
+        fake.wait_for(lambda: alert_id in fake.acknowledged)
+    assert fake.services["a"].liveness == "ALIVE"
