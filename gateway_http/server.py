@@ -24,6 +24,7 @@ from gateway_http.http.cors import ListedOrigins
 from gateway_http.http.front import Front
 from gateway_http.http.problems import refusal_body
 from gateway_http.http.prompt_requests import PromptProtocol
+from gateway_http.http.prompt_websockets import PromptWebSocket
 from gateway_http.http.route_table import RouteTable
 from gateway_http.legacy import events, hmi, registry, tron
 from gateway_http.legacy.socket_io import MOST_PACKET
@@ -114,7 +115,7 @@ def port_of(app: Any, gateway: Gateway, tls: ssl.SSLContext | None) -> Port:
         uvicorn.Config(
             app,
             http=PromptProtocol,
-            ws="websockets-sansio",
+            ws=PromptWebSocket,
             ws_max_size=MOST_PACKET,
             loop="none",
             lifespan="auto",

@@ -7,6 +7,7 @@
 - `front`, `coding`      around every application: HEAD, extra slashes, compressed bodies, a path prefix.
 - `asgi`                 helpers to answer the few kinds of very frequent requests without FastAPI.
 - `prompt_requests`      closes connections on which no complete request arrives in time, or too much arrives.
+- `prompt_websockets`    closes connections of WebSockets whose handshake is not answered.
 - `event_streams`        Server-Sent Events: their maximum number, and how they end.
 - `problems`             converts errors to HTTP statuses and bodies.
 - `cors`                 lets pages of other origins read a port.

@@ -39,6 +39,10 @@ the connection is closed."""
 HEADER_COST = 64
 """Bytes by which each header counts more than its text, because it takes more memory than its text."""
 
+MOST_UNANSWERED = 2
+"""Maximum number of connections of one port, in multiples of `max_connections`. Between the two numbers, requests are
+answered 503. Overflow rule: the connection is closed without an answer, because each one takes a file descriptor."""
+
 PART = 16 << 10
 """Bytes that are parsed between two checks of the limits; one read of a socket has up to 256 KB."""
 
@@ -81,9 +85,14 @@ class PromptProtocol(HttpToolsProtocol):
         """The sizes of the heads in `pipeline`, oldest first."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the timer for the first request, and read the serial number of the client certificate."""
+        """Start the timer for the first request, and read the serial number of the client certificate. Close the
+        connection if there are far too many."""
         super().connection_made(transport)
         self.flow = _Flow(transport, self._is_full)
+        limit = self.limit_concurrency
+        if limit is not None and len(self.connections) > MOST_UNANSWERED * limit:
+            transport.abort()
+            return
         tls = transport.get_extra_info("ssl_object")
         if tls is not None and (serial := serial_of(tls.getpeercert(binary_form=True))):
             # The state of this connection, of which each request, and each WebSocket, has a copy.
@@ -162,10 +171,15 @@ class PromptProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
 
     def handle_websocket_upgrade(self) -> None:
-        """Stop the timer, because the connection becomes a WebSocket."""
+        """Stop the timer, because the connection becomes a WebSocket, which has its own. Refuse it if there are too
+        many connections, or if an earlier request waits for its answer, which would be written into the WebSocket."""
         self._stop_waiting()
         self._left = True
-        super().handle_websocket_upgrade()
+        limit = self.limit_concurrency
+        if self._is_busy() or (limit is not None and max(len(self.connections), len(self.tasks)) >= limit):
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
+        else:
+            super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
         """Answer data that is not HTTP, unless the connection has been closed for a limit."""
