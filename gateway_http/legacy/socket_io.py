@@ -8,12 +8,13 @@ import logging
 import traceback
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qs
 
 import socketio
 import structlog
 from socketio.packet import CONNECT, DISCONNECT, EVENT, Packet
 
-from gateway_http.http.asgi import App, Message, Receive, Scope, Send, replay, send_bytes
+from gateway_http.http.asgi import JSON_TYPE, App, Message, Receive, Scope, Send, refuse, replay, send_bytes
 from gateway_http.legacy.broadcasts import local_iso
 from gateway_http.legacy.event_buffer import EventBuffer
 from gateway_http.legacy.rows import to_json
@@ -28,7 +29,8 @@ MOST_QUEUED = 1000
 the history when it reconnects."""
 
 MOST_CLIENTS = 1000
-"""Maximum number of Socket.IO sessions. Overflow rule: a further session is refused with status 503."""
+"""Maximum number of Socket.IO sessions, of all transports. Overflow rule: a further session is refused with status
+503."""
 
 MOST_PACKET = 64 << 10
 """Maximum size of one packet from a Socket.IO client, in bytes; clients only send short requests."""
@@ -110,6 +112,31 @@ class CheckedPacket(Packet):  # type: ignore[misc]
         self.packet_type, self.namespace, self.id, self.data = EVENT, None, None, [""]
 
 
+class SessionQueue(asyncio.Queue[Any]):
+    """The packets that wait for one Socket.IO session, and how many histories are among them."""
+
+    histories = 0
+
+    def _put(self, item: Any) -> None:
+        self.histories += _is_history(item)
+        super()._put(item)
+
+    def _get(self) -> Any:
+        item = super()._get()
+        self.histories -= _is_history(item)
+        return item
+
+
+def _is_history(item: Any) -> bool:
+    """Return whether a packet of Engine.IO, or None at the end of a session, is a history."""
+    text = getattr(item, "data", None)
+    return isinstance(text, str) and text.startswith(_HISTORY)
+
+
+_HISTORY = Packet(EVENT, data=["event_history"]).encode().rstrip("]")
+"""The first characters of each history."""
+
+
 class SocketIoClients:
     """All connected Socket.IO clients. New events are sent to them while `run` runs."""
 
@@ -118,6 +145,7 @@ class SocketIoClients:
         which clients may connect."""
         self._buffer = buffer
         self._sids: set[str] = set()
+        self._told_history: set[str] = set()
         self._sio: Any = socketio.AsyncServer(
             async_mode="asgi",
             # An empty list disables the headers and the check of the library: the layers around it have both.
@@ -131,6 +159,7 @@ class SocketIoClients:
             logger=False,
             engineio_logger=False,
         )
+        self._sio.eio.create_queue = SessionQueue
         # The libraries log a traceback for each request or message that they cannot read, beside their answer.
         for name in ("engineio.server", "uvicorn.error"):
             logging.getLogger(name).addFilter(_is_not_about_a_request)
@@ -144,6 +173,11 @@ class SocketIoClients:
     def count(self) -> int:
         """The number of clients that receive events."""
         return len(self._sids)
+
+    @property
+    def waiting(self) -> list[int]:
+        """The number of messages that wait for each session."""
+        return [each.queue.qsize() for each in self._sio.eio.sockets.values()]
 
     async def run(self) -> None:
         """Send new events to all clients until cancelled. An error is logged, and sending continues: nobody else would
@@ -170,16 +204,26 @@ class SocketIoClients:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request below /socket.io/. A session beyond the limit is refused before it uses resources."""
-        is_new = scope["type"] == "http" and b"sid=" not in scope["query_string"]
-        if is_new and len(self._sio.eio.sockets) >= MOST_CLIENTS:
-            await send_bytes(send, to_json({"error": "too many clients are connected"}), status=503)
-            return
         first = await receive()
-        if first["type"] not in ("http.disconnect", "websocket.disconnect"):  # the library expects a client that stays
-            await _answered(self._app, scope, replay([first], receive), send)
+        if first["type"] in ("http.disconnect", "websocket.disconnect"):  # the library expects a client that stays
+            return
+        receive = replay([first], receive)
+        # Nothing waits between this check and the creation of the session, so that many at once do not pass it.
+        if (
+            "sid" not in parse_qs(scope["query_string"].decode("latin-1"))
+            and len(self._sio.eio.sockets) >= MOST_CLIENTS
+        ):
+            error = "too many clients are connected"
+            await refuse(scope, receive, send, to_json({"error": error}), (JSON_TYPE,), 503, reason=error)
+            return
+        await _answered(self._app, scope, receive, send)
+
+    def _session_of(self, sid: str) -> Any:
+        """Return the session of Engine.IO that a client uses; None if it has ended."""
+        return self._sio.eio.sockets.get(self._sio.manager.eio_sid_from_sid(sid, "/"))
 
     async def _disconnect_if_slow(self, sid: str) -> None:
-        session = self._sio.eio.sockets.get(self._sio.manager.eio_sid_from_sid(sid, "/"))
+        session = self._session_of(sid)
         if session is None or session.queue.qsize() <= MOST_QUEUED:
             return
         self._sids.discard(sid)
@@ -194,17 +238,32 @@ class SocketIoClients:
         now = local_iso(datetime.now(UTC))
         hello = {"status": "connected", "server_time": now, "buffered_events": len(self._buffer.history)}
         await self._sio.emit("connected", hello, to=sid)
-        if history := self._buffer.history:
-            await self._sio.emit("event_history", history, to=sid)
+        if self._buffer.history:
+            await self._send_history(sid)
         await self._sio.enter_room(sid, LIVE)
         self._sids.add(sid)
+        await self._disconnect_if_slow(sid)
 
     async def _disconnected(self, sid: str, _reason: Any = None) -> None:
         self._sids.discard(sid)
 
     async def _ping(self, sid: str, *_: Any) -> None:
         await self._sio.emit("pong", {"timestamp": local_iso(datetime.now(UTC))}, to=sid)
+        await self._disconnect_if_slow(sid)
 
     async def _request_history(self, sid: str, *_: Any) -> None:
         self._buffer.catch_up()
-        await self._sio.emit("event_history", self._buffer.history, to=sid)
+        await self._send_history(sid)
+        await self._disconnect_if_slow(sid)
+
+    async def _send_history(self, sid: str) -> None:
+        """Send the history, unless one is waiting for this client already: a history is large, and the later events
+        wait behind it."""
+        session = self._session_of(sid)
+        if session is None or session.queue.histories or session.sid in self._told_history:
+            return
+        self._told_history.add(session.sid)  # until the history is in the queue
+        try:
+            await self._sio.emit("event_history", self._buffer.history, to=sid)
+        finally:
+            self._told_history.discard(session.sid)

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from gateway_http.legacy import socket_io
 from gateway_http.legacy.event_buffer import EventBuffer
 from gateway_http.legacy.socket_io import INVALID_DATA, SocketIoClients
 from gateway_http.replica.replica import Replica
+from tests.support.waiting import eventually
 
 Message = MutableMapping[str, Any]
 
@@ -147,3 +149,61 @@ async def test_an_error_of_our_own_in_a_handler_is_logged(
         for _ in range(5):
             await asyncio.sleep(0)  # the library starts a task for it
     assert "ZeroDivisionError" in caplog.text
+
+
+async def test_one_history_waits_for_a_client_that_does_not_read(clients: SocketIoClients) -> None:
+    session = await opened(clients)
+    await ask(clients, "GET", session)
+    for _ in range(20):
+        assert (await ask(clients, "POST", session, b"\x1e".join([b'42["request_history"]'] * 16)))[0] == 200
+        await asyncio.sleep(0)
+    for _ in range(5):
+        await asyncio.sleep(0)  # the library starts tasks for them
+    assert clients.waiting == [1]
+    assert b"event_history" in (await ask(clients, "GET", session))[1]
+    await ask(clients, "POST", session, b'42["request_history"]')
+    await eventually(lambda: clients.waiting == [1])
+
+
+async def test_a_client_that_asks_without_reading_is_ended_before_a_new_event_comes(
+    clients: SocketIoClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket_io, "MOST_QUEUED", 50)
+    session = await opened(clients)
+    for _ in range(20):
+        await ask(clients, "POST", session, b"\x1e".join([b'42["ping"]'] * 16))
+        for _ in range(5):
+            await asyncio.sleep(0)  # the library starts tasks for them
+    assert all(each <= 50 + 16 for each in clients.waiting)
+    assert clients.count == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "query"),
+    [
+        ("http", "EIO=4&transport=polling"),
+        ("http", "EIO=4&transport=polling&xsid=1"),
+        ("http", "EIO=4&transport=polling&sid="),
+        ("websocket", "EIO=4&transport=websocket"),
+    ],
+)
+async def test_sessions_of_all_transports_count(
+    kind: str, query: str, clients: SocketIoClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket_io, "MOST_CLIENTS", 2)
+    sessions = [await opened(clients) for _ in range(2)]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect" if kind == "websocket" else "http.request"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = scope_of(kind, query)
+    scope["extensions"] = {"websocket.http.response": {}}
+    async with asyncio.timeout(10):
+        await clients(scope, receive, send)
+    assert sent[0]["status"] == 503
+    assert len(clients.waiting) == 2
+    assert (await ask(clients, "POST", sessions[0], b'42["ping"]'))[0] == 200
