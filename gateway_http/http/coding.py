@@ -19,6 +19,11 @@ _SINGLE_BYTE = ("iso8859-1", "iso8859-15", "cp1252")
 """Charsets with one byte for each character, which are converted to UTF-8."""
 
 
+MOST_MEMBERS = 16
+"""Maximum number of gzip files that one body may consist of. Compressors write one. The rest of the data is copied at
+the end of each file, and small files would cost time in proportion to the square of their number."""
+
+
 class TooLarge(Exception):
     """The body is larger than allowed, before or after decompression."""
 
@@ -69,6 +74,7 @@ class Decoder:
         self._size = 0
         self._taken = 0
         self._began = False
+        self._members = 1
         self._inflate = zlib.decompressobj(_WINDOWS[coding])
 
     def feed(self, data: bytes) -> bytes:
@@ -86,6 +92,9 @@ class Decoder:
                 # gzip: files one after another are one file.
                 if self._coding == "deflate":
                     raise Unreadable(f"the body contains more data after the end of its {self._coding} data")
+                self._members += 1
+                if self._members > MOST_MEMBERS:
+                    raise Unreadable(f"the body consists of more than {MOST_MEMBERS} {self._coding} files")
                 self._inflate = zlib.decompressobj(_WINDOWS[self._coding])
             try:
                 piece = self._inflate.decompress(data, self._limit - self._size + 1)

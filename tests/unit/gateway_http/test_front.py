@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from gateway_http.http.coding import Decoder, TooLarge, Unreadable
+from gateway_http.http.coding import MOST_MEMBERS, Decoder, TooLarge, Unreadable
 from gateway_http.http.front import Front
 from gateway_http.http.problems import install_errors
 
@@ -199,6 +199,23 @@ def test_a_bomb_is_never_unpacked() -> None:
         Decoder("gzip", 1000).feed(gzipped(b"\0" * 20_000_000))
     with pytest.raises(TooLarge):  # many small files are one large one
         Decoder("gzip", 1000).feed(gzipped(b"x") * 1001)
+
+
+def test_a_body_of_many_gzip_files_is_refused_before_each_one_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[int] = []
+    original = zlib.decompressobj
+
+    def begin(window: int) -> Any:
+        begun.append(window)
+        return original(window)
+
+    monkeypatch.setattr("gateway_http.http.coding.zlib.decompressobj", begin)
+    with pytest.raises(Unreadable, match=f"more than {MOST_MEMBERS} gzip files"):
+        Decoder("gzip", 1 << 20).feed(gzipped(b"") * 10_000)
+    assert len(begun) <= MOST_MEMBERS
+    few = Decoder("gzip", 1 << 20)
+    assert few.feed(gzipped(b"x") * MOST_MEMBERS) == b"x" * MOST_MEMBERS
+    few.end()
 
 
 def test_pieces_of_any_size_say_the_same() -> None:

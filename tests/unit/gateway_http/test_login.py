@@ -228,3 +228,25 @@ async def test_pages_of_other_origins_may_not_even_read() -> None:
             for each in (asked, answer):
                 assert not [name for name in each.headers if name.startswith("access-control-")], origin
             assert (await http.post("/v1/alerts/acknowledge", headers=token)).status_code == 403
+
+
+async def test_the_body_of_a_login_that_no_page_of_this_port_sent_is_not_read() -> None:
+    rig, sent = Rig(), list[Any]()
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/session", "raw_path": b"/session", "query_string": b""}
+
+    async def receive() -> Any:
+        raise AssertionError
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await rig.app({**scope, "headers": headers, "http_version": "1.1", "scheme": "https"}, receive, send)
+    assert sent[0]["status"] == 403
+    assert len(rig.refused) == 1
+
+
+async def test_a_login_that_is_larger_than_a_token_is_refused() -> None:
+    async with Rig().browser() as http:
+        answer = await http.post("/session", json={"token": "x" * session.MOST_BODY}, headers=OWN)
+        assert answer.status_code == 413
