@@ -23,7 +23,7 @@ from gateway_http.http.authentication import HttpAuthentication
 from gateway_http.http.cors import ListedOrigins
 from gateway_http.http.front import Front
 from gateway_http.http.problems import refusal_body
-from gateway_http.http.prompt_requests import PromptProtocol
+from gateway_http.http.prompt_requests import PromptProtocol, limit_stranger_lines
 from gateway_http.http.prompt_websockets import PromptWebSocket
 from gateway_http.http.route_table import RouteTable
 from gateway_http.legacy import events, hmi, registry, tron
@@ -111,6 +111,7 @@ def bind(key: str, listen: str) -> Listener:
 
 def port_of(app: Any, gateway: Gateway, tls: ssl.SSLContext | None) -> Port:
     """Return the server for the application of one port. Without a TLS context, it serves plaintext."""
+    limit_stranger_lines()
     return Port(
         uvicorn.Config(
             app,

@@ -24,6 +24,7 @@
 - `status`                                maps errors to gRPC status codes.
 - `identity`                              registers the programs of the system as agents.
 - `http_transport`                        how HTTP clients connect.
+- `rare_lines`                            limits how often a line is logged that strangers can cause.
 - `watermark`, `turns`                    wake readers of new data; divide long work into short turns.
 - `main_loop`                             how gRPC accepts calls.
 - `wakeups`                               how gRPC wakes the event loop.

@@ -11,6 +11,7 @@ could keep all other clients from using the port. Without the other limits, one 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
@@ -22,6 +23,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway_http.http.asgi import CERTIFICATE_SERIAL
 from grid_hosting.credential import serial_of
+from grid_hosting.rare_lines import RareTexts
 
 REQUEST_WITHIN = 30.0
 """Seconds within which a request must arrive, from its first byte to the end of its body. For the first request, the
@@ -45,6 +47,17 @@ answered 503. Overflow rule: the connection is closed without an answer, because
 
 PART = 16 << 10
 """Bytes that are parsed between two checks of the limits; one read of a socket has up to 256 KB."""
+
+
+STRANGER_LINES = ("Invalid HTTP request received.", "Unsupported upgrade request.", "Exceeded concurrency limit.")
+"""What uvicorn logs about connections whose clients nobody has identified: each at most once a minute."""
+
+_RARE_TEXTS = RareTexts(STRANGER_LINES)
+
+
+def limit_stranger_lines() -> None:
+    """Let uvicorn log each of STRANGER_LINES at most once a minute, for all ports together."""
+    logging.getLogger("uvicorn.error").addFilter(_RARE_TEXTS)
 
 
 class _Refused(HttpParserError):

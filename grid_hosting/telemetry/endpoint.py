@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from grid_hosting.credential import serial_of
 from grid_hosting.listening import bind_socket
+from grid_hosting.rare_lines import RareLines
 from grid_hosting.security import SecuritySettings
 from grid_hosting.start import StartError
 from grid_hosting.telemetry.guarded_page import CERTIFICATE_SERIAL, guarded, with_asked_host
@@ -103,6 +104,7 @@ class _Server(WSGIServer):
         self.setup_environ()
         self.server_activate()
         self.ending = threading.Event()
+        self._lines = RareLines()
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept the next connection. If this fails, wait before raising OSError."""
@@ -115,11 +117,11 @@ class _Server(WSGIServer):
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Log a client that disconnected or was too slow, at level debug. Any other error is a bug, and is logged with
-        its traceback."""
+        its traceback, at most once a minute."""
         error = sys.exception()
         if isinstance(error, OSError):  # errors of TLS are, too
             log.debug("scrape_failed", why=str(error))
-        else:
+        elif self._lines.is_due("scrape_broken"):
             log.exception("scrape_broken")
 
 

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
 
 from grid_hosting.http_rules import HEADERS, HOST, HttpRules
 from grid_hosting.telemetry.scrapers import Scrapers
@@ -52,7 +51,9 @@ def guarded(page: Wsgi, rules: HttpRules, scrapers: Scrapers | None = None) -> W
 
 def with_asked_host(environ: dict[str, Any], target: str) -> dict[str, Any]:
     """Return the WSGI environment of a request. If the request target is a full URL, its host replaces the host of the
-    Host header, as RFC 9112 requires."""
+    Host header, as RFC 9112 requires. A host that is not valid is refused by the rules later."""
     if target.startswith("/"):
         return environ
-    return {**environ, "HTTP_HOST": urlsplit(target).netloc.rpartition("@")[2]}
+    rest = target.partition("://")[2]
+    end = min((at for mark in "/?#" if (at := rest.find(mark)) >= 0), default=len(rest))
+    return {**environ, "HTTP_HOST": rest[:end].rpartition("@")[2]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -11,7 +12,17 @@ import pytest
 import uvicorn
 from uvicorn.protocols.http import httptools_impl
 
-from gateway_http.http.prompt_requests import HEADER_COST, MOST_HEAD, MOST_PIPELINED, PART, PromptProtocol
+from gateway_http.http import prompt_requests
+from gateway_http.http.prompt_requests import (
+    HEADER_COST,
+    MOST_HEAD,
+    MOST_PIPELINED,
+    PART,
+    STRANGER_LINES,
+    PromptProtocol,
+    limit_stranger_lines,
+)
+from grid_hosting.rare_lines import RareTexts
 from tests.support.waiting import eventually
 
 GET = b"GET / HTTP/1.1\r\n\r\n"
@@ -63,6 +74,11 @@ class Served:
         self._server = server
 
     @property
+    def port(self) -> int:
+        """The port of the server."""
+        return int(self._server.servers[0].sockets[0].getsockname()[1])
+
+    @property
     def connections(self) -> set[Any]:
         """The protocols of all open connections."""
         return self._server.server_state.connections
@@ -91,7 +107,9 @@ class Served:
 @asynccontextmanager
 async def served(**settings: Any) -> AsyncIterator[Served]:
     app = Application()
-    config = uvicorn.Config(app, http=PromptProtocol, ws="none", port=0, lifespan="off", log_config=None, **settings)
+    config = uvicorn.Config(
+        app, http=PromptProtocol, ws="websockets-sansio", port=0, lifespan="off", log_config=None, **settings
+    )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     await eventually(lambda: server.started)
@@ -246,3 +264,26 @@ async def test_a_connection_with_an_empty_line_after_an_answer_ends_like_a_silen
         await one.reader.readuntil(b"ok")
         await one.send(b"\r\n")
         assert await one.rest() == b""
+
+
+async def test_what_a_stranger_sends_is_logged_once_in_a_minute(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prompt_requests, "_RARE_TEXTS", RareTexts(STRANGER_LINES))
+    log = logging.getLogger("uvicorn.error")
+    monkeypatch.setattr(log, "filters", list(log.filters))
+    limit_stranger_lines()
+    requests = [b"\0\r\n\r\n", b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", GET]
+    with caplog.at_level(logging.WARNING, logger="uvicorn.error"):
+        for limit in (None, 1):
+            async with served(limit_concurrency=limit) as one:
+                one.app.let_go.set()
+                await one.send(requests[0] if limit is None else GET)
+                await one.rest()
+                for _ in range(3):
+                    for request in requests:
+                        reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
+                        writer.write(request)
+                        await reader.readline()
+                        writer.close()
+    assert sorted(each.getMessage() for each in caplog.records) == sorted(STRANGER_LINES)
