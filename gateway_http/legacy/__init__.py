@@ -1,6 +1,7 @@
 """The HTTP contracts of the four legacy services.
 
 - `registry`, `bodies`, `rows`                port 6121: the routes, the models of bodies, the format of services;
+- `status_counts`                             how many services have which status;
 - `plain_beats`, `declarations`               the parsing of heartbeats, the conversion of registrations.
 - `tron`, `alerts`, `alert_file`              port 6109: the routes, the format of an alert, the alert files.
 - `events`, `socket_io`                       port 6102: the routes, and Socket.IO beside them;

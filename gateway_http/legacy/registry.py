@@ -35,6 +35,7 @@ from gateway_http.legacy.rows import (
     status_of,
     to_json,
 )
+from gateway_http.legacy.status_counts import StatusCounts
 from gateway_http.replica.entry import Reported
 
 BEAT_BYTES = 64 << 10
@@ -74,6 +75,7 @@ class RegistryPort:
         self._port = port
         self._listing = Listing(gateway.replica.mirror)
         self._whole = Rows(WHOLE)
+        self._status_counts = StatusCounts(gateway.replica.mirror)
         self.app = self._build(mounted)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -151,8 +153,8 @@ class RegistryPort:
         return Response(body, media_type="application/json", headers=self._gateway.freshness_as_text())
 
     def _counts(self) -> tuple[int, int]:
-        services = self._replica.services_as_heard.values()
-        return len(services), sum(status_of(each) == "ok" for each in services)
+        healthy = self._status_counts.read()["ok"]
+        return self._status_counts.total, healthy
 
     # --- FastAPI ----------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@ event log."""
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Response
@@ -17,7 +16,8 @@ from gateway_http.http.openapi import describe
 from gateway_http.http.problems import Refused, headers_of, install_errors
 from gateway_http.legacy.alerts import distinct, legacy_alert
 from gateway_http.legacy.bodies import Detail
-from gateway_http.legacy.rows import iso, status_of, to_json
+from gateway_http.legacy.rows import iso, to_json
+from gateway_http.legacy.status_counts import StatusCounts
 from gateway_http.replica.tail import KEPT
 
 CHECK_INTERVAL_S = 30
@@ -78,6 +78,7 @@ class TronPort:
 
     def __init__(self, gateway: Gateway, port: int) -> None:
         self._gateway = gateway
+        self._status_counts = StatusCounts(gateway.replica.mirror)
         self._replica = gateway.replica
         self._port = port
         self._seen: tuple[int, int] = (-1, -1)
@@ -100,9 +101,9 @@ class TronPort:
         """Return the number of all services, and of those with the status `ok`, `degraded` and `down`. Raises Refused
         (503) if no snapshot has been received yet."""
         self._gateway.need_snapshot()
-        statuses = Counter(status_of(each) for each in self._replica.services_as_heard.values())
+        statuses = self._status_counts.read()
         return {
-            "total": statuses.total(),
+            "total": self._status_counts.total,
             "healthy": statuses["ok"],
             "degraded": statuses["degraded"],
             "down": statuses["down"],

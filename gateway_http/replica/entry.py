@@ -58,11 +58,16 @@ class Entry:
         """Return the current record of the service, with the liveness UNKNOWN instead of a DOWN that a heartbeat has
         made obsolete."""
         service = self.current()
-        if service.liveness != "DOWN" or self.overtaken is None or service.liveness_since != self.overtaken:
+        if service.liveness != "DOWN" or self.is_down():
             return service
         if self._as_heard is None or self._as_heard[0] is not service:
             self._as_heard = (service, replace(service, liveness="UNKNOWN"))
         return self._as_heard[1]
+
+    def is_down(self) -> bool:
+        """Return whether the service is DOWN, and no heartbeat has made this obsolete."""
+        service = self.service
+        return service.liveness == "DOWN" and (self.overtaken is None or service.liveness_since != self.overtaken)
 
     def current(self) -> Service:
         """Return the current record of the service, with the time of its newest heartbeat."""
