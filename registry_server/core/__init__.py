@@ -26,7 +26,7 @@ Read in this order.
 - `measures`                                      the counts since the start, which the metrics read.
 - `outgoing`, `commits`, `releases`               the effects of commands until they are durable and released.
 - `upkeep`                                        ticks, and periodic work over all services.
-- `stream_messages`                               the messages of an agent's stream.
+- `stream_messages`, `message_parts`              the messages of an agent's stream; the parts of large ones.
 - `agent_stream`, `observer_stream`               the two kinds of stream, and the answers to their messages.
 - `queries`, `readers`, `partial_readers`         lists in pages, and readers with a cursor each.
 """

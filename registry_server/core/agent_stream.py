@@ -27,10 +27,10 @@ from grid_model.errors import (
     UnknownIncarnation,
 )
 
-from registry_server.core.columns import PATH
 from registry_server.core.commits import Commits
 from registry_server.core.effects import Alert, EndStream, Message, Registered, Rejected, UnknownService
 from registry_server.core.heartbeats import ReadReport
+from registry_server.core.message_parts import MAX_REGISTERS, PART, parts_of_acks, parts_of_beats, registrations_of
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
 from registry_server.core.rights import Rights
@@ -57,9 +57,6 @@ is read from the agent until all waiting messages are written; if the agent read
 stream ends with READER_TOO_SLOW. No alert is lost by that, because alerts are kept until they are acknowledged.
 Acknowledgements of heartbeats do not queue: only the newest one is sent."""
 
-MAX_REGISTERS = 1000
-"""Maximum number of registrations in one message."""
-
 MOST_ANSWERS = 30
 """Maximum number of registrations that one message answers: each answer may have 120 kB on the wire, and clients accept
 messages of up to 4 MB."""
@@ -75,9 +72,6 @@ ACK_EVERY = 1.0
 """Seconds between two acknowledgements of heartbeats, unless a message requests one at once."""
 
 MAX_SEQUENCE = 2**64 - 1
-
-MAX_BEATS = 10_000
-"""Maximum number of heartbeats in one message."""
 
 MAX_REASON = 1000
 """Maximum number of characters in the reason of a goodbye; the rest is cut off."""
@@ -182,21 +176,34 @@ class AgentStream:
     # --- up ---------------------------------------------------------------------------------------------------------
 
     def receive(self, message: AgentMessage, now: Instant, monotonic: float, *, draining: bool = False) -> None:
-        """Handle one message from the agent. A refused message ends the stream if the stream belongs to this agent
-        alone and carries no service yet; otherwise the error is sent as an answer.
+        """Handle one message from the agent with all its parts; see `begin`."""
+        for part in self.begin(message, now, monotonic, draining=draining) or ():
+            self.begin(part, now, monotonic, draining=draining)
+
+    def begin(
+        self, message: AgentMessage, now: Instant, monotonic: float, *, draining: bool = False
+    ) -> Iterator[AgentMessage] | None:
+        """Handle one message from the agent. Return None; or, for a large message, its parts, none of which is handled
+        yet: the caller passes each to `begin`, in their order and before any other message. Other work may run between
+        two parts, and each is handled at the time of its own call: the time at which the message arrived could be
+        before a verdict that was applied in between.
+
+        A refused message ends the stream if the stream belongs to this agent alone and carries no service yet;
+        otherwise the error is sent as an answer.
 
         `monotonic` is the time in seconds by the clock that decides when acknowledgements are due.
         """
         try:
             if type(message) is Beats:
                 self.spoke = True
-                self._receive_beats(message, now, monotonic)
-            elif type(message) is Register:
+                return self._receive_beats(message, now, monotonic)
+            if type(message) is Register:
                 self.spoke = True
                 self._register(message, now, draining=draining)
             elif type(message) is Registers:
-                for each in self.each_of(message):
-                    self.receive(each, now, monotonic, draining=draining)
+                self.spoke = True
+                self._many = self._many or message.count <= MAX_REGISTERS
+                return registrations_of(message)
             elif type(message) is Invalid:
                 self.spoke = self.spoke or bool(message.service_id)
                 if message.shared:
@@ -205,6 +212,8 @@ class AgentStream:
             elif not self.spoke:
                 raise InvalidRequest.of(FieldError("kind", "the first message must be register, registers or beats"))
             elif type(message) is AlertAck:
+                if len(message.alert_ids) > PART:
+                    return parts_of_acks(message.alert_ids)
                 self._registry.acknowledge_on_stream(self.session_id, message.alert_ids, now)
             elif type(message) is Goodbye:
                 check_id("goodbye.service_id", message.service_id)
@@ -217,17 +226,7 @@ class AgentStream:
                 self._broken(self._registry.abandon(self.session_id, message.service_id, message.incarnation, now))
         except TronError as error:
             self._refuse(message, error)
-
-    def each_of(self, message: Registers) -> Iterator[AgentMessage]:
-        """Yield the registrations of one message; the caller passes each of them to `receive`. If there are too many,
-        yield a single Invalid instead."""
-        self.spoke = True
-        if message.count > MAX_REGISTERS:
-            why = f"has {message.count} elements; at most {MAX_REGISTERS} are allowed"
-            yield Invalid(InvalidRequest.of(FieldError("registers.registers", why)))
-            return
-        self._many = True
-        yield from message.registers
+        return None
 
     def _check_acts_as(self, service_id: str) -> None:
         if self._rights is not None and not self._registry.carries_service(self.session_id, service_id):
@@ -305,26 +304,25 @@ class AgentStream:
                 return CredentialExpired(f"the rights of {name} have changed; open a new stream to speak for it")
         return None
 
-    def _receive_beats(self, message: Beats, now: Instant, monotonic: float) -> None:
+    def _receive_beats(self, message: Beats, now: Instant, monotonic: float) -> Iterator[Beats] | None:
         beats, columns = message.beats, message.columns
         in_columns = 0 if columns is None else len(columns.incarnations)
-        if len(beats) + in_columns > MAX_BEATS:
-            path = f"{PATH}.incarnations" if in_columns else "beats.beats"
-            beside = f", and beats.beats has {len(beats)}" if in_columns and beats else ""
-            why = f"has {in_columns or len(beats)} elements{beside}; at most {MAX_BEATS} heartbeats are allowed"
-            raise InvalidRequest.of(FieldError(path, why))
-        self._registry.measures.heartbeats += len(beats) + in_columns
+        count = len(beats) + in_columns
         relayed, replaces, rights = message.relayed, message.replaces_figures, self._rights
         if rights is not None and message.on_behalf_of:
             try:
                 rights = rights.speaking_for(message.on_behalf_of)
             except PermissionDenied as error:
+                self._registry.measures.heartbeats += count
                 self.push(
                     Rejected("", "beats.on_behalf_of", str(error), error.reason, on_behalf_of=message.on_behalf_of)
                 )
-                return
+                return None
             if not relayed:
                 self._speak_for(rights)
+        if count > PART:
+            return self._divide(message)
+        self._registry.measures.heartbeats += count
         for rejected in self._registry.beats(
             self.session_id, beats, self._read_report, now, relayed=relayed, replaces_figures=replaces, rights=rights
         ):
@@ -341,11 +339,20 @@ class AgentStream:
             sequence = columns.sequence
             self._heard = min(MAX_SEQUENCE, max(self._heard, sequence) if sequence else self._heard + in_columns)
         self._heard_at, self._relays = now.wall, relayed
-        if message.ack_requested or monotonic - self._acked_at >= ACK_EVERY:
+        if message.more:
+            self._unacked = False  # the acknowledgement of the whole message covers it
+        elif message.ack_requested or monotonic - self._acked_at >= ACK_EVERY:
             self._acknowledge(monotonic)
         elif not self._unacked:
             self._unacked = True
             self._owes()
+        return None
+
+    def _divide(self, message: Beats) -> Iterator[Beats]:
+        parts = parts_of_beats(message)
+        for wrong in () if message.columns is None else message.columns.wrong:
+            self.push(Rejected("", wrong.field, wrong.description))
+        return parts
 
     # --- down -------------------------------------------------------------------------------------------------------
 

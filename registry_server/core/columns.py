@@ -3,7 +3,7 @@ reports. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 from typing import Any
@@ -52,6 +52,28 @@ class Columns:
     sequence: int = 0
     figures: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """The columns that are not empty, by name. Each must be as long as `incarnations`."""
+    refused: Collection[str] = ()
+    """The names of columns that were refused before, because their length is wrong; they are ignored."""
+
+    @property
+    def wrong(self) -> list[FieldError]:
+        """The errors of the columns whose length is not that of `incarnations`."""
+        length = len(self.incarnations)
+        return [
+            _wrong_length(name, column, length)
+            for name, _, _ in _FIGURES
+            if (column := self.figures.get(name, ())) and len(column) != length
+        ]
+
+    def parts(self, size: int) -> Iterator[Columns]:
+        """Yield the same columns in parts of at most `size` heartbeats, without the columns whose length is wrong."""
+        length = len(self.incarnations)
+        right = {name: column for name, column in self.figures.items() if len(column) == length}
+        refused = self.figures.keys() - right.keys()
+        for first in range(0, length, size):
+            part = slice(first, first + size)
+            figures = {name: column[part] for name, column in right.items()}
+            yield Columns(self.incarnations[part], self.sequence, figures, refused)
 
 
 class Changes:
@@ -73,9 +95,8 @@ class Changes:
             if column and len(column) == len(records):
                 self._compare(figure, column, unset, cleared=cleared)
             elif column:
-                why = f"has {len(column)} elements; it must be empty or have {len(records)}, as many as incarnations"
-                self.wrong.append(FieldError(f"{PATH}.{name}", why))
-            elif cleared:
+                self.wrong.append(_wrong_length(name, column, len(records)))
+            elif cleared and name not in columns.refused:
                 self._compare(figure, repeat(None, len(records)), unset, cleared=True)
 
     def _compare(self, figure: str, column: Any, unset: Any, *, cleared: bool) -> None:
@@ -106,3 +127,8 @@ class Changes:
             errors = check_report(report, PATH, as_sent=self._replaces_figures)
             named = [FieldError(_COLUMNS.get(each.field, each.field), each.description) for each in errors]
             yield record, report, named
+
+
+def _wrong_length(name: str, column: Sequence[Any], length: int) -> FieldError:
+    why = f"has {len(column)} elements; it must be empty or have {length}, as many as incarnations"
+    return FieldError(f"{PATH}.{name}", why)

@@ -251,7 +251,7 @@ class Heartbeats:
         """Acknowledge alerts that are addressed to services on this stream. An acknowledgement also counts as a
         heartbeat of its service, because the next heartbeat may be queued behind thousands of acknowledgements."""
         self._attachments.sessions[session_id].heard_at = now.attentive
-        for alert_id in alert_ids:
+        for alert_id in dict.fromkeys(alert_ids):
             for recipient in sorted(self._delivery.mailboxes.recipients(alert_id)):
                 # By name too, though a namesake may have come since it was delivered.
                 for record in self._directory.matching(recipient):

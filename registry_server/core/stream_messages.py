@@ -49,7 +49,7 @@ class Registers:
 class Beats(NamedTuple):
     """The heartbeats in one message. `relayed`: the stream only relays them, and does not carry the services.
     `replaces_figures`: each heartbeat contains all figures of its service. `on_behalf_of` is the principal for which a
-    relay sends them."""
+    relay sends them. `more`: this is a part of a large message, and further parts follow."""
 
     beats: Sequence[Beat]
     ack_requested: bool = False
@@ -57,6 +57,7 @@ class Beats(NamedTuple):
     replaces_figures: bool = False
     columns: Columns | None = None
     on_behalf_of: str = ""
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)

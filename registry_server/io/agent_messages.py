@@ -11,7 +11,8 @@ from grid_model.wire import duration, timestamp_at
 
 from grid_hosting.status import decoded
 from registry_server.core import effects
-from registry_server.core.columns import Columns
+from registry_server.core.columns import PATH, Columns
+from registry_server.core.message_parts import MAX_BEATS
 from registry_server.core.stream_messages import (
     Abandoned,
     AgentMessage,
@@ -68,8 +69,11 @@ def _to_columns(columns: heartbeat_pb2.BeatColumns) -> Columns:
     # Only the columns that are there are looked at; and each is read in one go, for to ask the message for each element
     # would cost as much as all the rest.
     figures = {field.name: column for field, column in columns.ListFields()}
-    incarnations = figures.pop("incarnations", ())[:]
-    sequence = figures.pop("sequence", 0)
+    incarnations, sequence = figures.pop("incarnations", ()), figures.pop("sequence", 0)
+    if len(incarnations) > MAX_BEATS:
+        why = f"has {len(incarnations)} elements; at most {MAX_BEATS} heartbeats are allowed"
+        raise InvalidRequest.of(FieldError(f"{PATH}.incarnations", why))
+    incarnations = incarnations[:]
     return Columns(incarnations, sequence, figures)
 
 

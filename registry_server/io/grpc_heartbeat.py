@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, NoReturn, cast
 
@@ -30,7 +30,7 @@ from registry_server.config import Config
 from registry_server.core import effects
 from registry_server.core.agent_stream import PATIENCE, AgentStream
 from registry_server.core.rights import Rights
-from registry_server.core.stream_messages import AgentMessage, Registers
+from registry_server.core.stream_messages import AgentMessage
 from registry_server.io import translate
 from registry_server.io.agent_messages import from_output, to_agent_message
 from registry_server.io.callers import Callers
@@ -154,11 +154,9 @@ class HeartbeatStream:
         while (request := cast(Any, await read())) is not eof:
             self._reading = False
             if agent.failure is None:  # else it is no longer the right of the agent
-                message = to_agent_message(request)
-                if type(message) is Registers:
-                    await self._receive_many(message)
-                else:
-                    self._receive(message)
+                parts = self._receive(to_agent_message(request))
+                if parts is not None:
+                    await self._receive_parts(parts)
                 if agent.is_behind:
                     agent.set_reading(self._loop.now(), paused=True)
                     if (error := await self._wait_written()) is not None:
@@ -171,21 +169,23 @@ class HeartbeatStream:
         self._reading = False
         await self._write_rest(writer)
 
-    async def _receive_many(self, message: Registers) -> None:
-        """Handle the registrations of one message; other work can run between two of them."""
-        turn = Turn("register", before_rest=self._loop.flush)
-        async for each in turn.each(self.agent.each_of(message)):
+    def _receive(self, message: AgentMessage) -> Iterator[AgentMessage] | None:
+        """Handle one message; return the parts of a large one, which are not handled yet."""
+        loop = self._loop
+        parts = self.agent.begin(message, loop.now(), time.monotonic(), draining=loop.draining)
+        loop.flush()
+        return parts
+
+    async def _receive_parts(self, parts: Iterator[AgentMessage]) -> None:
+        """Handle the parts of one message; other work can run between two of them."""
+        turn = Turn("stream", before_rest=self._loop.flush)
+        async for each in turn.each(parts):
             if self.agent.failure is not None:
                 break
             loop = self._loop
-            self.agent.receive(each, loop.now(), time.monotonic(), draining=loop.draining)
+            self.agent.begin(each, loop.now(), time.monotonic(), draining=loop.draining)
         self._loop.flush()
         turn.end()
-
-    def _receive(self, message: AgentMessage) -> None:
-        loop = self._loop
-        self.agent.receive(message, loop.now(), time.monotonic(), draining=loop.draining)
-        loop.flush()
 
     def _push(self, message: effects.Message | effects.EndStream) -> None:
         """Add a message for the agent; never blocks."""

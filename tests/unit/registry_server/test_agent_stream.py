@@ -11,8 +11,6 @@ from grid_model.errors import Draining, FieldError, InvalidRequest, QuotaExceede
 from registry_server.core.agent_stream import (
     ACK_EVERY,
     HIGH_WATER,
-    MAX_BEATS,
-    MAX_REGISTERS,
     MOST_ANSWERS,
     OUTBOX,
     PATIENCE,
@@ -29,6 +27,7 @@ from registry_server.core.effects import (
     SupersededBy,
     UnknownService,
 )
+from registry_server.core.message_parts import MAX_BEATS, MAX_REGISTERS
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
 from registry_server.core.service import Report
