@@ -361,7 +361,7 @@ class AgentStream:
         if isinstance(message, EndStream):
             why = "all services on the stream have been declared down, and are still silent"
             if not message.services:
-                why = "the stream carries no service, and no message arrived on it for a long time"
+                why = "the stream carries no service, and no message about one arrived on it for a long time"
             self.end(SilentStream(why))
         elif self._shared and isinstance(message, Alert):
             self._push_alert(message)

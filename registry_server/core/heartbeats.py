@@ -176,7 +176,6 @@ class Heartbeats:
         """
         sessions, send = self._attachments.sessions, self._outgoing.send
         session = sessions[session_id]
-        session.heard_at = now.attentive
         record = self._records.get(service_id)
         if record is None:
             self._registrations.send_removed_as_down(service_id, session_id)
@@ -199,7 +198,10 @@ class Heartbeats:
         record.unanswered = False
         self._facts.hear(record, now)
         if record.session == session_id:
+            session.heard_at = now.attentive
             self._registrations.send_declared_down(record, session_id)
+        elif relayed:
+            session.heard_at = now.attentive
         if report is not None and report is not record.report and report != record.report:
             self._take_report(record, report, now)
         self._facts.publish_heard(record)
@@ -219,7 +221,6 @@ class Heartbeats:
         with an incarnation. Return a Rejected for each error in the columns."""
         incarnations = columns.incarnations
         session = self._attachments.sessions[session_id]
-        session.heard_at = now.attentive
         records = list(map(self._by_incarnation.get, incarnations))
         if rights is not None:
             records = self._admitted(session_id, records, rights)
@@ -234,6 +235,8 @@ class Heartbeats:
                 if record.session != session_id and (record.session is None or record.session < session_id):
                     self._attach(record, session_id, now)
         self._facts.hear_many(heard, now)
+        if heard and (relayed or session.services):
+            session.heard_at = now.attentive
         if session.services:
             for record in heard:
                 if record.judgement.down_event is not None and record.session == session_id:
@@ -250,12 +253,13 @@ class Heartbeats:
     def acknowledge_on_stream(self, session_id: int, alert_ids: Iterable[str], now: Instant) -> None:
         """Acknowledge alerts that are addressed to services on this stream. An acknowledgement also counts as a
         heartbeat of its service, because the next heartbeat may be queued behind thousands of acknowledgements."""
-        self._attachments.sessions[session_id].heard_at = now.attentive
+        session = self._attachments.sessions[session_id]
         for alert_id in dict.fromkeys(alert_ids):
             for recipient in sorted(self._delivery.mailboxes.recipients(alert_id)):
                 # By name too, though a namesake may have come since it was delivered.
                 for record in self._directory.matching(recipient):
                     if record.session == session_id:
+                        session.heard_at = now.attentive
                         self._delivery.acknowledge(alert_id, recipient, now)
                         self._facts.hear(record, now)
                         self._facts.publish_heard(record)
@@ -265,16 +269,17 @@ class Heartbeats:
     def abandon(self, session_id: int, service_id: str, incarnation: int, now: Instant) -> list[Record]:
         """Detach a service whose program crashed while its stream continues with other services. Return a list with its
         record; an empty list if the stream does not carry this incarnation."""
-        self._attachments.sessions[session_id].heard_at = now.attentive
         record = self._attachments.abandon(session_id, service_id, incarnation, now)
-        return [] if record is None else [record]
+        if record is None:
+            return []
+        self._attachments.sessions[session_id].heard_at = now.attentive
+        return [record]
 
     def goodbye(self, session_id: int, service_id: str, reason: str, now: Instant, incarnation: int = 0) -> None:
         """Remove a service that leaves on purpose, if this stream carries the current incarnation of the service. If
         the goodbye contains that incarnation, the agent is sent an answer once the removal is durable; otherwise it is
         sent none."""
         session = self._attachments.sessions[session_id]
-        session.heard_at = now.attentive
         held = session.services.get(service_id)
         record = self._records.get(service_id)
         if record is None:
@@ -282,6 +287,7 @@ class Heartbeats:
         elif held != record.incarnation or incarnation not in (0, held):
             self._outgoing.send(session_id, SupersededBy(service_id, record.incarnation))
         else:
+            session.heard_at = now.attentive
             self._registrations.remove(record, reason or "goodbye", None, now)
             if incarnation:
                 self._outgoing.send(session_id, Left(service_id, incarnation))

@@ -16,8 +16,8 @@ from grid_model.liveness import Liveness
 from registry_server.core.record import Record
 
 EMPTY_FOR = 60.0
-"""Attentive seconds of silence after which a stream that carries no service is ended."""
-
+"""Attentive seconds after which a stream is ended that carries no service, and on which no heartbeat of a registered
+service was relayed. Other messages do not keep it open: its place is needed for agents."""
 
 AT_ONCE = 100
 """Maximum number of silent streams that are ended at one tick, so that other work continues if thousands of streams
@@ -32,8 +32,8 @@ class Session:
     services: dict[str, int] = field(default_factory=dict)
     superseded: dict[str, int] = field(default_factory=dict)
     heard_at: float | None = None
-    """The time of the last message on the stream, in attentive seconds; the time of the first check if there was
-    none."""
+    """The time of the last message about a service that the stream carries, or whose heartbeat it relays, in attentive
+    seconds; the time of the first check if there was none."""
     shared: bool = False
     """Whether the stream carries the agents of one process, each of which is handled separately."""
     ended: str = ""
@@ -116,7 +116,7 @@ class Sessions:
         """Return the streams whose services are all silent, each stream only once, and at most AT_ONCE streams.
 
         A service is silent if it is DOWN and was not heard since that verdict. A stream without services is silent
-        after EMPTY_FOR seconds without a message.
+        after EMPTY_FOR seconds without a message about a service.
         """
         found: list[int] = []
         for session_id in list(self._quiet):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from grid_model.errors import Draining, ReaderTooSlow, SilentStream
 from grid_model.liveness import Liveness, LivenessCause
 from grid_model.verdict import StandingSuspicion, VerdictKind, VerdictOutcome
 
+from registry_server.core.columns import Columns
 from registry_server.core.effects import EndStream
 from registry_server.core.record import Record
 from registry_server.core.service import Instant
 from registry_server.core.sessions import AT_ONCE, EMPTY_FOR, Sessions
 from tests.support.end_stream import end_stream
 from tests.unit.registry_server.builders import Grid, make_event
+from tests.unit.registry_server.test_agent_stream import Beat, read_report
 
 
 @pytest.fixture
@@ -136,6 +140,49 @@ def test_a_stream_that_carries_nobody_and_passes_on_beats_is_left_alone(grid: Gr
     for _ in range(4):
         assert ends(grid, EMPTY_FOR - 10) == []
         grid.beat(7, "a", grid.registry.get("a").incarnation, relayed=True)
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        lambda grid: grid.registry.acknowledge_on_stream(7, ["x"], grid.later(0)),
+        lambda grid: grid.registry.beats(7, (), read_report, grid.later(0)),
+        lambda grid: grid.registry.beats(7, (Beat(""), Beat("x")), read_report, grid.later(0), relayed=True),
+        lambda grid: grid.registry.beats(7, (Beat("a", 99),), read_report, grid.later(0), relayed=True),
+        lambda grid: grid.registry.beat_columns(7, Columns(()), grid.later(0), relayed=True),
+        lambda grid: grid.registry.beat_columns(7, Columns((0, 99)), grid.later(0), relayed=True),
+        lambda grid: grid.registry.goodbye(7, "x", "", grid.later(0)),
+        lambda grid: grid.registry.goodbye(7, "a", "", grid.later(0)),
+        lambda grid: grid.registry.abandon(7, "a", 1, grid.later(0)),
+    ],
+    ids=["ack", "no beats", "unknown", "not current", "no columns", "unknown columns", "gone", "not mine", "abandoned"],
+)
+def test_what_is_about_no_service_keeps_no_stream_open(grid: Grid, says: Callable[[Grid], object]) -> None:
+    grid.registry.open_session(7)
+    ended = ends(grid)
+    for _ in range(7):
+        says(grid)
+        ended += ends(grid, EMPTY_FOR / 6)
+    assert ended == [7]
+
+
+def test_a_stream_that_passes_on_beats_in_columns_is_left_alone(grid: Grid) -> None:
+    grid.registry.open_session(7)
+    for _ in range(4):
+        grid.registry.beat_columns(7, Columns((grid.registry.get("a").incarnation,)), grid.later(0), relayed=True)
+        assert ends(grid, EMPTY_FOR - 10) == []
+
+
+def test_an_older_stream_is_not_kept_open_by_a_service_that_a_newer_one_carries(grid: Grid) -> None:
+    incarnation = grid.registry.get("a").incarnation
+    for service_id in ("a", "b"):
+        grid.beat(7, service_id, grid.registry.get(service_id).incarnation)
+    ended = []
+    for _ in range(7):
+        grid.beat(1, "a", incarnation)
+        grid.registry.beat_columns(1, Columns((incarnation,)), grid.later(0))
+        ended += ends(grid, EMPTY_FOR / 6)
+    assert ended == [1]
 
 
 def test_a_stream_on_which_nothing_was_ever_said_is_counted_from_the_first_look() -> None:
