@@ -15,7 +15,7 @@
 - `own_credential`                        how a program authenticates to the other programs.
 - `access/`                               principals, grants and tokens, and their file.
 - `auditing`                              records changes and refused calls for the audit log.
-- `open_counts`                           counts open calls or streams, by client.
+- `open_counts`, `shares`                 counts open calls or streams, by client; divides limited places among owners.
 - `open_calls`, `open_call_checks`        the open streams and their callers; ends streams whose credential expired.
 - `uninterrupted`                         work that continues even if the call that started it is cancelled.
 - `drain_time`                            when a client is asked to open its next stream.

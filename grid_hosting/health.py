@@ -10,9 +10,11 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
 import grpc
-from grid_model.errors import Draining, FieldError, InvalidRequest, QuotaExceeded, ServiceNotFound
+from grid_model.errors import Draining, FieldError, InvalidRequest, ServiceNotFound
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from grid_hosting.open_calls import current_principal
+from grid_hosting.shares import Places
 from grid_hosting.watermark import Watermark
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -51,8 +53,12 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
 
     def __init__(self, state: HealthState) -> None:
         self._state = state
-        self.watches = 0
+        self._places = Places(MAX_WATCHES, "health watches are open")
+
+    @property
+    def watches(self) -> int:
         """The number of open watches."""
+        return self._places.taken
 
     async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> health_pb2.HealthCheckResponse:
         """Return the current health of a service. The answer is NOT_FOUND if the name is unknown, or if the caller may
@@ -69,13 +75,10 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         """Yield the health of a service now, and again at each change; SERVICE_UNKNOWN as long as the name is not
         registered. A slow reader misses changes that happen between two reads. Raises InvalidRequest, QuotaExceeded."""
         _check_name(request.service)
-        if self.watches >= MAX_WATCHES:
-            raise QuotaExceeded(f"{MAX_WATCHES} health watches are open; no more are allowed")
         state = self._state
         status_of = state.seen_by(context)
-        self.watches += 1
         last: int | None = None
-        try:
+        with self._places.one(current_principal()):
             while True:
                 seen = state.changes.value
                 status = status_of(request.service)
@@ -87,8 +90,6 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
                 if state.draining:
                     raise Draining("the server is shutting down")
                 await state.changes.beyond(seen)
-        finally:
-            self.watches -= 1
 
 
 def _check_name(name: str) -> None:

@@ -53,6 +53,10 @@ class Ownership:
         """Return the ids of an owner, including those of services that are no longer registered."""
         return self._ids.get(owner, {}).keys()
 
+    def count_registered(self, owner: str) -> int:
+        """Return how many registered services have ids of an owner."""
+        return len(self._ids.get(owner, ())) - len(self._removed.get(owner, ()))
+
     def registered(self, service_id: str, owner: str) -> None:
         """Record that `owner` registers a service; the caller has checked that the id has no other owner. If `owner` is
         empty, the owner of the id does not change."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from grid_model.access import Principal
 from grid_model.event import OPERATORS, Event
 from grid_model.observation import Delivery
 from grid_model.service import Maintenance
 
+from grid_hosting.shares import check_share
 from registry_server.core.changes import Change, ChangeLog
 from registry_server.core.directory import Directory
 from registry_server.core.event_log import EventLog
@@ -88,6 +90,12 @@ class RegistryReads:
     def ids_of(self, owner: str) -> Iterable[str]:
         """Return the ids of an owner, including those of services that are no longer registered."""
         return self._ownership.ids_of(owner)
+
+    def check_share(self, principal: Principal) -> None:
+        """Check that a principal may register one more service. Raises QuotaExceeded if too many services are
+        registered, in all or for its owner; see `shares`."""
+        held = self._ownership.count_registered(principal.owner)
+        check_share(principal, MAX_SERVICES, "services are registered", held=held, total=len(self.records))
 
     def children_of(self, record: Record) -> list[Record]:
         """Return the services whose parent is this one; see `Registry.follow_parents`."""

@@ -135,7 +135,8 @@ class Rights:
     def check_registration(self, spec: Declaration, incarnation: int = 0, instance_id: str = "") -> str:
         """Check that the caller may register this service. Return the owner of the service's id after the registration.
         A registration that re-attaches a service does not change the name of the service, so the caller also needs a
-        grant for the present name. Raises InvalidRequest, PermissionDenied, NotOwner."""
+        grant for the present name. Raises InvalidRequest, PermissionDenied, NotOwner; QuotaExceeded for a new id if its
+        owner has too many registered services."""
         errors = [
             *check_distinct("service.service_id", spec.service_id),
             *check_distinct("service.name", spec.name),
@@ -150,6 +151,8 @@ class Rights:
             self._check_name_of(record)
         else:
             self._check_parent(spec)
+            if record is None and not incarnation:
+                self._registry.check_share(self.principal)
         return self.principal.owner
 
     def check_acts_as(self, service_id: str) -> None:

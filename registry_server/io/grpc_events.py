@@ -8,8 +8,10 @@ from typing import Any
 import grpc
 from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
 from grid_model import event_codec, wire
-from grid_model.errors import AlertNotFound, Draining, FieldError, InvalidRequest, QuotaExceeded
+from grid_model.errors import AlertNotFound, Draining, FieldError, InvalidRequest
 
+from grid_hosting.authentication import current_principal
+from grid_hosting.shares import Places
 from registry_server.core.event_log import EventFilter
 from registry_server.core.readers import PAGE, EventReader
 from registry_server.core.validation import MAX_NAME, MAX_SERVICE_ID, check_published, check_text
@@ -32,6 +34,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         self._callers = callers
         self.readers: set[EventReader] = set()
         """The readers of all open subscriptions."""
+        self._places = Places(MAX_SUBSCRIBERS, "subscriptions are open")
 
     async def PublishEvent(
         self, request: event_service_pb2.PublishEventRequest, context: Context
@@ -134,31 +137,30 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         if request.only_new and request.after_sequence:
             raise InvalidRequest.of(FieldError("only_new", "cannot be combined with after_sequence"))
         wanted = _filter(request.recipient, request.service_id, request.types)
-        if len(self.readers) >= MAX_SUBSCRIBERS:
-            raise QuotaExceeded(f"{MAX_SUBSCRIBERS} subscriptions are open; no more are allowed")
         loop = self._loop
         after = loop.commits.sequence if request.only_new else request.after_sequence
         reading = self._callers.reading(context)
         may_read = None if reading is None else reading.admits
-        reader = EventReader(loop.registry, loop.commits, after, wanted, may_read)
-        self.readers.add(reader)
-        try:
-            # Headers tell the reader that it is subscribed, before the first event.
-            await context.send_initial_metadata(())
-            while True:
-                if loop.draining:
-                    raise Draining("the registry is shutting down")
-                if not reader.is_behind:
-                    await loop.sequences.beyond(reader.sequence)
-                    continue
-                page = reader.recent()
-                if page is None:
-                    visible = loop.commits.sequence
-                    page = reader.stored(await loop.read_events(reader.sequence, PAGE, wanted), visible)
-                for event in page:
-                    yield event_service_pb2.SubscribeEventsResponse(event=event_codec.encode(event))
-        finally:
-            self.readers.discard(reader)
+        with self._places.one(current_principal()):
+            reader = EventReader(loop.registry, loop.commits, after, wanted, may_read)
+            self.readers.add(reader)
+            try:
+                # Headers tell the reader that it is subscribed, before the first event.
+                await context.send_initial_metadata(())
+                while True:
+                    if loop.draining:
+                        raise Draining("the registry is shutting down")
+                    if not reader.is_behind:
+                        await loop.sequences.beyond(reader.sequence)
+                        continue
+                    page = reader.recent()
+                    if page is None:
+                        visible = loop.commits.sequence
+                        page = reader.stored(await loop.read_events(reader.sequence, PAGE, wanted), visible)
+                    for event in page:
+                        yield event_service_pb2.SubscribeEventsResponse(event=event_codec.encode(event))
+            finally:
+                self.readers.discard(reader)
 
     def _may_acknowledge(self, recipient: str, context: Context) -> bool:
         rights = self._callers.rights(context)

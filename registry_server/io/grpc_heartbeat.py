@@ -22,8 +22,9 @@ from grid_model.errors import (
     TronError,
 )
 
-from grid_hosting.authentication import current_call
+from grid_hosting.authentication import current_call, current_principal
 from grid_hosting.open_counts import OpenCounts
+from grid_hosting.shares import Places
 from grid_hosting.status import abort
 from grid_hosting.turns import Turn
 from registry_server.config import Config
@@ -287,6 +288,7 @@ class HeartbeatStreams:
         self._owed = asyncio.Event()
         """Set if an acknowledgement may wait."""
         self._unspoken: dict[HeartbeatStream, None] = {}
+        self._places = Places(config.max_streams, "streams are open")
         self._per_peer = OpenCounts()
         self._none_left = asyncio.Event()
         self._none_left.set()
@@ -299,13 +301,11 @@ class HeartbeatStreams:
         if self._loop.draining:
             raise Draining("the registry is shutting down")
         peer = context.peer()
-        if len(self._streams) >= self._config.max_streams:
-            raise QuotaExceeded(f"{len(self._streams)} streams are open; no more are allowed")
         if self._per_peer.of(peer) >= self._config.max_streams_per_peer:
             limit = self._config.max_streams_per_peer
             raise QuotaExceeded(f"{limit} streams are open on this connection; no more are allowed")
         rights = self._callers.rights(context)
-        with self._per_peer.one(peer):
+        with self._places.one(current_principal()), self._per_peer.one(peer):
             stream = HeartbeatStream(self._loop, context, self._owe, rights, self._callers.refused)
             self._streams.add(stream)
             self._unspoken[stream] = None

@@ -18,9 +18,11 @@ from grid.registry.v1 import (
     service_pb2,
 )
 from grid_model import declaration_codec, wire
-from grid_model.errors import Draining, FieldError, InvalidRequest, QuotaExceeded, ServiceNotFound, Superseded
+from grid_model.errors import Draining, FieldError, InvalidRequest, ServiceNotFound, Superseded
 from grid_model.service import Maintenance, ServiceRole
 
+from grid_hosting.authentication import current_principal
+from grid_hosting.shares import Places
 from registry_server.core.changes import Change
 from registry_server.core.partial_readers import PartialReader
 from registry_server.core.readers import ServiceReader
@@ -70,6 +72,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         self._lists = ServiceLists(loop)
         self.readers: set[ServiceReader | PartialReader] = set()
         """The readers of all open watches."""
+        self._places = Places(MAX_WATCHERS, "watches are open")
 
     async def Register(
         self, request: registry_service_pb2.RegisterRequest, context: Context
@@ -183,43 +186,42 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         self, request: registry_service_pb2.WatchServicesRequest, context: Context
     ) -> AsyncIterator[registry_service_pb2.WatchServicesResponse]:
         """Yield the services, then each change as it becomes durable; see `core.readers`."""
-        if len(self.readers) >= MAX_WATCHERS:
-            raise QuotaExceeded(f"{MAX_WATCHERS} watches are open; no more are allowed")
         loop, reading = self._loop, self._callers.reading(context)
-        reader: ServiceReader | PartialReader = (
-            ServiceReader(loop.registry, loop.commits, request.start_revision)
-            if reading is None
-            else PartialReader(loop.registry, loop.commits, request.start_revision, reading)
-        )
-        self.readers.add(reader)
-        try:
-            await loop.flushed()
-            for message in _messages(reader.beginning(), batches=request.batches):
-                yield message
-            marker = registry_service_pb2.SnapshotComplete()
-            if request.heartbeats:
-                marker.observed_at.CopyFrom(wire.timestamp_at(loop.now().wall))
-            yield registry_service_pb2.WatchServicesResponse(revision=reader.revision, snapshot_complete=marker)
-            seen, heard_at = 0, time.monotonic()
-            while True:
-                if request.heartbeats:
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(heard_at + HEARD_EVERY - time.monotonic()):
-                            await loop.revisions.beyond(reader.revision)
-                else:
-                    await loop.revisions.beyond(reader.revision)
-                if loop.draining:
-                    raise Draining("the registry is shutting down")
-                if request.heartbeats and time.monotonic() >= heard_at + HEARD_EVERY:
-                    heard, seen = loop.registry.heard_after(seen)
-                    if isinstance(reader, PartialReader):
-                        heard = reader.heard(heard)
-                    heard_at = time.monotonic()
-                    yield _heard(reader.revision, heard)
-                for message in _messages(reader.next(), batches=request.batches):
+        with self._places.one(current_principal()):
+            reader: ServiceReader | PartialReader = (
+                ServiceReader(loop.registry, loop.commits, request.start_revision)
+                if reading is None
+                else PartialReader(loop.registry, loop.commits, request.start_revision, reading)
+            )
+            self.readers.add(reader)
+            try:
+                await loop.flushed()
+                for message in _messages(reader.beginning(), batches=request.batches):
                     yield message
-        finally:
-            self.readers.discard(reader)
+                marker = registry_service_pb2.SnapshotComplete()
+                if request.heartbeats:
+                    marker.observed_at.CopyFrom(wire.timestamp_at(loop.now().wall))
+                yield registry_service_pb2.WatchServicesResponse(revision=reader.revision, snapshot_complete=marker)
+                seen, heard_at = 0, time.monotonic()
+                while True:
+                    if request.heartbeats:
+                        with suppress(TimeoutError):
+                            async with asyncio.timeout(heard_at + HEARD_EVERY - time.monotonic()):
+                                await loop.revisions.beyond(reader.revision)
+                    else:
+                        await loop.revisions.beyond(reader.revision)
+                    if loop.draining:
+                        raise Draining("the registry is shutting down")
+                    if request.heartbeats and time.monotonic() >= heard_at + HEARD_EVERY:
+                        heard, seen = loop.registry.heard_after(seen)
+                        if isinstance(reader, PartialReader):
+                            heard = reader.heard(heard)
+                        heard_at = time.monotonic()
+                        yield _heard(reader.revision, heard)
+                    for message in _messages(reader.next(), batches=request.batches):
+                        yield message
+            finally:
+                self.readers.discard(reader)
 
     async def ObserveLiveness(
         self, request: observation_pb2.ObserveLivenessRequest, context: Context

@@ -67,6 +67,11 @@ class Secured:
         return registry_service_pb2_grpc.RegistryServiceStub(self.channel)
 
     @property
+    def events(self) -> Any:
+        """The stub of EventService."""
+        return event_service_pb2_grpc.EventServiceStub(self.channel)
+
+    @property
     def rights(self) -> Any:
         """The stub of AccessService."""
         return access_service_pb2_grpc.AccessServiceStub(self.channel)
@@ -92,7 +97,9 @@ def bearer(secret: str) -> tuple[tuple[str, str], ...]:
 
 
 @asynccontextmanager
-async def secured(folder: Path, jwts: JwtVerification | None = None) -> AsyncIterator[Secured]:
+async def secured(
+    folder: Path, jwts: JwtVerification | None = None, *, max_streams: int = 20_000
+) -> AsyncIterator[Secured]:
     """Run one, with the tokens of CALLERS. `jwts`: the issuers of further callers."""
     store = AccessStore(folder)
     for secret, (name, grants) in CALLERS.items():
@@ -104,7 +111,7 @@ async def secured(folder: Path, jwts: JwtVerification | None = None) -> AsyncIte
     await access.open()
     trail = AuditTrail(access.append_audit)
     callers = Callers(loop, access.find, trail.refused)
-    streams = HeartbeatStreams(loop, Config(data_dir=folder), callers)
+    streams = HeartbeatStreams(loop, Config(data_dir=folder, max_streams=max_streams), callers)
     authentication = Authentication(access, METHOD_ROLES, refused=trail.refused)
 
     def register(server: grpc.aio.Server) -> None:
