@@ -7,6 +7,10 @@ from typing import Any
 
 MOST_DEPTH = 16
 MOST_BYTES = 16 * 1024
+MOST_VALUES = 1000
+"""Maximum number of values at all levels together: values of objects, and elements of lists. It is the limit of the
+registry."""
+
 EXACT = 2**53
 """Integers up to this magnitude stay exact on the wire, where every number is a double."""
 
@@ -17,13 +21,17 @@ _SHOWN_ITEMS = 100
 
 def check_object(value: dict[str, Any]) -> dict[str, Any]:
     """Return the object if the registry can store it unchanged. Raises ValueError if it is nested too deeply, is too
-    large, or contains a number or text that cannot be stored exactly."""
-    size = 0
+    large, has too many values, or contains a number or text that cannot be stored exactly."""
+    size = count = 0
     todo: list[tuple[Any, int]] = [(value, 1)]
     while todo:
         node, depth = todo.pop()
         if depth > MOST_DEPTH:
             raise ValueError(f"the value is nested deeper than {MOST_DEPTH} levels")
+        if isinstance(node, dict | list):
+            count += len(node)
+            if count > MOST_VALUES:
+                raise ValueError(f"the value has more than {MOST_VALUES} values, counted at all levels")
         if isinstance(node, dict):
             for key in node:
                 size += len(_utf8(key)) + 4

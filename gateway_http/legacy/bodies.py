@@ -48,8 +48,8 @@ class Registration(BaseModel):
     url: Text
     caps: Annotated[list[Text], Field(min_length=1)]
     labels: Annotated[dict[str, Any], AfterValidator(check_object)] | None = None
-    """Any JSON object, at most 16 KiB and 16 levels deep. The label `parent` identifies the agent that is notified of
-    failures."""
+    """Any JSON object, at most 16 KiB, 1000 values and 16 levels deep. The label `parent` identifies the agent that is
+    notified of failures."""
     ctx_limit: Count | None = None
     cost_hint: dict[str, float] | None = None
     """The cost of the service; only `usd_per_1k` is kept."""

@@ -45,7 +45,7 @@ class Broadcast(BaseModel):
 
     event_type: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(check_text)] = "unknown"
     data: Annotated[dict[str, Any], AfterValidator(check_object)] = Field(default_factory=dict)
-    """Any JSON object, at most 16 KiB and 16 levels deep. A missing `timestamp` is added."""
+    """Any JSON object, at most 16 KiB, 1000 values and 16 levels deep. A missing `timestamp` is added."""
 
 
 class Broadcasted(BaseModel):

@@ -16,7 +16,7 @@ from registry_server.core.facts import facts_of
 from registry_server.core.observations import Unread
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant
-from registry_server.core.validation import MAX_OBJECT_BYTES, check_event, check_id
+from registry_server.core.validation import MAX_ALERT_VALUES, MAX_OBJECT_BYTES, check_event, check_id
 
 MAX_IN_FRAME = 500
 """Maximum number of facts in one message. 500 services take about 50 KB, and 5 ms in which nothing else is served."""
@@ -193,4 +193,4 @@ class VerdictCall:
 def _check(events: Iterable[Event | None]) -> None:
     for event in events:
         if event is not None:
-            check_event(event, MOST_DETAILS)
+            check_event(event, MOST_DETAILS, MAX_ALERT_VALUES)

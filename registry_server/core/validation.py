@@ -26,6 +26,11 @@ MAX_OBJECT_DEPTH = 16
 MAX_AHEAD = 86_400.0
 """Maximum number of seconds by which the times of a published event may be ahead of the registry's clock: room for any
 time zone that a client confused, and for a clock that is wrong by hours."""
+MAX_OBJECT_VALUES = 1000
+"""Maximum number of values in a JSON object, counted at all levels: each value of an object and each element of a list.
+A value takes up to a microsecond when it is converted to the wire, and one of a few bytes takes as long as a text."""
+MAX_ALERT_VALUES = 2000
+"""The same in the details of an alert of TRON, which lists up to 12,000 bytes of ids."""
 MAX_COSTS = 32
 MAX_INSTANCE_ID = 100
 
@@ -136,9 +141,10 @@ def check_report(report: Report, path: str = "beat", *, as_sent: bool = False) -
     return errors
 
 
-def check_event(event: Event, most_details: int = MAX_OBJECT_BYTES) -> None:
-    """Raise InvalidRequest with all errors in an event. `most_details`: the maximum size of its details in bytes."""
-    errors = _event_errors(event, most_details)
+def check_event(event: Event, most_details: int = MAX_OBJECT_BYTES, most_values: int = MAX_OBJECT_VALUES) -> None:
+    """Raise InvalidRequest with all errors in an event. `most_details`: the maximum size of its details in bytes;
+    `most_values`: the maximum number of values in them."""
+    errors = _event_errors(event, most_details, most_values)
     if errors:
         raise InvalidRequest.of(*errors)
 
@@ -151,7 +157,7 @@ def check_published(event: Event, now: float) -> None:
     recorded, and the broadcasts of the legacy contract are such events.
     """
     errors = [
-        *_event_errors(event, MAX_OBJECT_BYTES),
+        *_event_errors(event, MAX_OBJECT_BYTES, MAX_OBJECT_VALUES),
         *_check_time("event.occurred_at", event.occurred_at, now),
         *([] if event.last_seen_at is None else _check_time("event.last_seen_at", event.last_seen_at, now)),
     ]
@@ -171,7 +177,7 @@ def _check_time(path: str, at: float, now: float) -> list[FieldError]:
     return []
 
 
-def _event_errors(event: Event, most_details: int) -> list[FieldError]:
+def _event_errors(event: Event, most_details: int, most_values: int) -> list[FieldError]:
     errors = [
         *check_text("event.type", event.type, 1, MAX_NAME),
         *check_text("event.alert_id", event.alert_id, 0, MAX_NAME),
@@ -179,7 +185,7 @@ def _event_errors(event: Event, most_details: int) -> list[FieldError]:
         *check_text("event.service_name", event.service_name, 0, MAX_NAME),
         *check_text("event.recipient", event.recipient, 0, MAX_SERVICE_ID),
         *check_text("event.action", event.action, 0, MAX_NAME),
-        *check_object("event.details", event.details, most_details),
+        *check_object("event.details", event.details, most_details, most_values),
     ]
     if len(event.message) > MAX_MESSAGE:
         errors.append(
@@ -188,16 +194,22 @@ def _event_errors(event: Event, most_details: int) -> list[FieldError]:
     return errors
 
 
-def check_object(path: str, value: dict[str, Any], most: int = MAX_OBJECT_BYTES) -> list[FieldError]:
-    """Check that a JSON object is not larger than `most` bytes or too deep, and contains only finite numbers. Its size
-    is the number of bytes of all its keys and values as text. Return a list with the error, which is empty if the
-    object is valid."""
-    size = 0
+def check_object(
+    path: str, value: dict[str, Any], most: int = MAX_OBJECT_BYTES, most_values: int = MAX_OBJECT_VALUES
+) -> list[FieldError]:
+    """Check that a JSON object is not larger than `most` bytes or too deep, has at most `most_values` values, and
+    contains only finite numbers. Its size is the number of bytes of all its keys and values as text. Return a list with
+    the error, which is empty if the object is valid."""
+    size = count = 0
     todo: list[tuple[Any, int]] = [(value, 1)]
     while todo:
         node, depth = todo.pop()
         if depth > MAX_OBJECT_DEPTH:
             return [FieldError(path, f"is nested deeper than {MAX_OBJECT_DEPTH} levels")]
+        if isinstance(node, dict | list):
+            count += len(node)
+            if count > most_values:
+                return [FieldError(path, too_many_values(most_values))]
         if isinstance(node, dict):
             size += sum(len(str(key).encode("utf-8", "replace")) + 4 for key in node)
             todo.extend((child, depth + 1) for child in node.values())
@@ -211,6 +223,11 @@ def check_object(path: str, value: dict[str, Any], most: int = MAX_OBJECT_BYTES)
         if size > most:
             return [FieldError(path, f"is larger than {most} bytes")]
     return []
+
+
+def too_many_values(most: int) -> str:
+    """Return the description of the error that a JSON object has more than `most` values."""
+    return f"has more than {most} values, counted at all levels"
 
 
 def _check_caps(caps: tuple[str, ...]) -> list[FieldError]:

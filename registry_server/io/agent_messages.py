@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from grid.registry.v1 import error_reason_pb2, heartbeat_pb2
-from grid_model import declaration_codec, event_codec
+from grid_model import event_codec
 from grid_model.errors import FieldError, InvalidRequest, TronError
 from grid_model.wire import duration, timestamp_at
 
@@ -44,7 +44,7 @@ def to_agent_message(request: heartbeat_pb2.HeartbeatRequest) -> AgentMessage:
         if kind == "register":
             register = request.register
             service_id, instance_id, shared = register.service.service_id, register.instance_id, register.shared
-            spec = declaration_codec.decode(register.service)
+            spec = translate.to_declaration(register.service)
             incarnation, on_behalf_of = register.service.incarnation, register.on_behalf_of
             return Register(spec, incarnation, instance_id, shared, on_behalf_of=on_behalf_of)
         if kind == "registers":
@@ -81,7 +81,7 @@ def _to_registration(register: heartbeat_pb2.Register, *, relayed: bool) -> Regi
     """Convert one of the registrations that arrived in one message."""
     service, instance_id, shared = register.service, register.instance_id, register.shared
     try:
-        spec = declaration_codec.decode(service)
+        spec = translate.to_declaration(service)
     except TronError as error:
         return Invalid(error, service.service_id, instance_id, shared, among=True)
     return Register(

@@ -15,6 +15,7 @@ from grid_hosting.shares import Places
 from registry_server.core.event_log import EventFilter
 from registry_server.core.readers import PAGE, EventReader
 from registry_server.core.validation import MAX_NAME, MAX_SERVICE_ID, check_published, check_text
+from registry_server.io import translate
 from registry_server.io.callers import Callers
 from registry_server.io.loop import RegistryLoop
 
@@ -41,6 +42,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
     ) -> event_service_pb2.PublishEventResponse:
         """Append an event, and answer when it is on disk."""
         self._loop.commits.admit()
+        translate.check_values("event.details", request.event.details)
         wall = self._loop.now().wall
         event = event_codec.decode(request.event, wall)
         check_published(event, wall)

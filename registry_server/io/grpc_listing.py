@@ -88,6 +88,7 @@ class ServiceLists:
 
 def to_filter(request: registry_service_pb2.ListServicesRequest) -> ServiceFilter:
     """Return the filter that a request contains. Raises InvalidRequest for unknown values."""
+    translate.check_values("label_selector", request.label_selector)
     labels = wire.json_object(request.label_selector)
     errors = check_object("label_selector", labels)
     if errors:

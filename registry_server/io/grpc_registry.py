@@ -17,7 +17,7 @@ from grid.registry.v1 import (
     registry_service_pb2_grpc,
     service_pb2,
 )
-from grid_model import declaration_codec, wire
+from grid_model import wire
 from grid_model.errors import Draining, FieldError, InvalidRequest, ServiceNotFound, Superseded
 from grid_model.service import Maintenance, ServiceRole
 
@@ -82,7 +82,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         errors = check_text("instance_id", request.instance_id, 0, MAX_INSTANCE_ID)
         if errors:
             raise InvalidRequest.of(*errors)
-        spec = check_spec(declaration_codec.decode(request.service), as_sent=request.as_sent)
+        spec = check_spec(translate.to_declaration(request.service), as_sent=request.as_sent)
         loop, incarnation, rights = self._loop, request.service.incarnation, self._callers.rights(context)
         owner = "" if rights is None else rights.check_registration(spec, incarnation, request.instance_id)
         try:

@@ -6,8 +6,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from google.protobuf.struct_pb2 import ListValue, Struct
 from grid.registry.v1 import heartbeat_pb2, registry_service_pb2, service_pb2
 from grid_model import declaration_codec, wire
+from grid_model.declaration import Declaration
+from grid_model.errors import FieldError, InvalidRequest
 from grid_model.observer_codec import encode_maintenance
 from grid_model.service import Maintenance, ServiceStatus
 from grid_model.wire import duration, timestamp_at
@@ -15,6 +18,13 @@ from grid_model.wire import duration, timestamp_at
 from registry_server.core.losses import is_lost
 from registry_server.core.record import Record
 from registry_server.core.service import Report, Service, Tombstone
+from registry_server.core.validation import (
+    MAX_CAPS_AS_SENT,
+    MAX_COSTS,
+    MAX_OBJECT_VALUES,
+    MAX_REFUSED,
+    too_many_values,
+)
 
 _NAMES = 3
 """The fields of a heartbeat up to this number identify the service and the heartbeat; the other fields are its
@@ -23,6 +33,41 @@ report."""
 _REPORTED = {field.number: field.name for field in heartbeat_pb2.Beat.DESCRIPTOR.fields if field.number > _NAMES}
 
 _FIGURES = ("p95_ms", "queue_depth", "load")
+
+
+_MOST_ELEMENTS = (("caps", MAX_CAPS_AS_SENT), ("cost_hint", MAX_COSTS), ("refused_children", MAX_REFUSED))
+"""The fields of a declaration with several elements, and the most elements that any call accepts in them."""
+
+
+def to_declaration(message: service_pb2.Service) -> Declaration:
+    """Return the declaration in a message; see `declaration_codec.decode`. Raises InvalidRequest for a malformed field.
+    Also raises it for a field with too many values, before they are converted: a message may have millions."""
+    for name, most in _MOST_ELEMENTS:
+        count = len(getattr(message, name))
+        if count > most:
+            raise InvalidRequest.of(FieldError(f"service.{name}", f"has {count} elements; at most {most} are allowed"))
+    check_values("service.labels", message.labels)
+    return declaration_codec.decode(message)
+
+
+def check_values(path: str, message: Struct) -> None:
+    """Raise InvalidRequest if a JSON object on the wire has more than MAX_OBJECT_VALUES values. This visits no more
+    than that, however many there are."""
+    if message.ByteSize() <= 2 * MAX_OBJECT_VALUES:
+        return  # each value takes at least two bytes
+    count = 0
+    todo: list[Struct | ListValue] = [message]
+    while todo:
+        node = todo.pop()
+        count += len(node.fields if isinstance(node, Struct) else node.values)
+        if count > MAX_OBJECT_VALUES:
+            raise InvalidRequest.of(FieldError(path, too_many_values(MAX_OBJECT_VALUES)))
+        for value in node.fields.values() if isinstance(node, Struct) else node.values:
+            kind = value.WhichOneof("kind")
+            if kind == "struct_value":
+                todo.append(value.struct_value)
+            elif kind == "list_value":
+                todo.append(value.list_value)
 
 
 def to_report(beat: heartbeat_pb2.Beat, before: Report, *, replaces_figures: bool = False) -> Report:

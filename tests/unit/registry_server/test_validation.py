@@ -12,9 +12,12 @@ from grid_model.declaration import Declaration
 from grid_model.errors import InvalidRequest
 from grid_model.event import Event
 
+from gateway_http.http import json_bounds
 from registry_server.core import validation
 from registry_server.core.service import Report
 from tests.unit.registry_server.builders import make_event, make_spec
+from tron.alert_book import MAX_ESCALATED_FROM, MAX_LISTED
+from tron.audience import within
 
 NAN, INF = float("nan"), float("inf")
 
@@ -125,6 +128,38 @@ def test_all_that_is_wrong_is_named_at_once() -> None:
 def test_labels_count_in_bytes_keys_and_values_alike() -> None:
     for labels in ({"k": "é" * 9000}, {"é" * 9000: "v"}):
         assert [error.field for error in validation.check_object("service.labels", labels)] == ["service.labels"]
+
+
+@pytest.mark.parametrize("value", [0, None, "", [], {}, 1.5])
+def test_a_json_object_has_at_most_a_thousand_values_however_short_each_is(value: object) -> None:
+    full: dict[str, object] = {"a": [value] * (validation.MAX_OBJECT_VALUES - 1)}
+    assert validation.check_object("service.labels", full) == []
+    for more in ({**full, "b": 1}, {"a": [[value] * 999, [value]]}, dict.fromkeys(map(str, range(1001)), value)):
+        (error,) = validation.check_object("service.labels", more)
+        assert (error.field, error.description) == (
+            "service.labels",
+            "has more than 1000 values, counted at all levels",
+        )
+
+
+def test_long_texts_are_not_counted_as_many_values() -> None:
+    labels = {f"label-{number}": "x" * 60 for number in range(200)}
+    assert validation.check_object("service.labels", labels) == []
+
+
+def test_an_alert_of_tron_that_lists_all_the_ids_for_which_it_has_room_is_accepted() -> None:
+    ids = [f"{number:02x}" for number in range(0x1000)]
+    details = {"affected": within(ids, MAX_LISTED), "escalated_from": within(ids, MAX_ESCALATED_FROM)}
+    event = make_event(details=details)
+    assert sum(map(len, details.values())) > validation.MAX_OBJECT_VALUES
+    validation.check_event(event, validation.MAX_ALERT_VALUES)
+
+
+def test_the_gateway_refuses_what_the_registry_would_refuse() -> None:
+    full = {"a": ["x"] * (validation.MAX_OBJECT_VALUES - 1)}
+    assert json_bounds.check_object(full) == full
+    with pytest.raises(ValueError, match="more than 1000 values"):
+        json_bounds.check_object({**full, "b": 1})
 
 
 def test_the_legacy_label_fills_an_empty_parent_only() -> None:

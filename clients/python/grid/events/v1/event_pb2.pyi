@@ -98,7 +98,7 @@ class Event(_message.Message):
     def last_seen_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def details(self) -> _struct_pb2.Struct:
-        """Evidence: any JSON object, at most 16 KiB and 16 levels deep."""
+        """Evidence: any JSON object, at most 16 KiB, 1000 values and 16 levels deep."""
 
     def __init__(
         self,

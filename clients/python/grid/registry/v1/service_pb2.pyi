@@ -194,7 +194,7 @@ class Service(_message.Message):
 
     @_builtins.property
     def labels(self) -> _struct_pb2.Struct:
-        """Any JSON object, at most 16 KiB and 16 levels deep. `labels.parent` fills an empty `parent`."""
+        """Any JSON object, at most 16 KiB, 1000 values and 16 levels deep. `labels.parent` fills an empty `parent`."""
 
     @_builtins.property
     def cost_hint(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
