@@ -6,7 +6,7 @@ watchers under one lock, so one client that does not read would delay the others
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
 
 import grpc
@@ -19,7 +19,7 @@ from grid_hosting.watermark import Watermark
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Status = health_pb2.HealthCheckResponse
-StatusOf = Callable[[str], int | None]
+StatusOf = Callable[[str], Awaitable[int | None]]
 """A function that returns the health of the service with a name; None if nothing has this name."""
 
 MAX_WATCHES = 5000
@@ -64,7 +64,7 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         """Return the current health of a service. The answer is NOT_FOUND if the name is unknown, or if the caller may
         not read the service. Raises InvalidRequest if the name is too long to be one."""
         _check_name(request.service)
-        status = self._state.seen_by(context)(request.service)
+        status = await self._state.seen_by(context)(request.service)
         if status is None:
             raise ServiceNotFound(f"no gRPC service and no registered service has the id {request.service!r}")
         return Status(status=status)
@@ -81,7 +81,7 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         with self._places.one(current_principal()):
             while True:
                 seen = state.changes.value
-                status = status_of(request.service)
+                status = await status_of(request.service)
                 if status is None:
                     status = Status.SERVICE_UNKNOWN
                 if status != last:

@@ -22,7 +22,7 @@ Read in this order.
 - `judgements`, `verdicts`                        the current verdicts, and how new ones are applied or refused.
 - `registry_reads`, `registry`                    the queries, and the object through which the state is used.
 - `publish_rate`, `rights`                        how many events a caller may publish; what else a caller may do.
-- `reading_rights`                                what a caller may read.
+- `searches`, `reading_rights`                    what a caller may read, and the searches for it.
 - `measures`                                      the counts since the start, which the metrics read.
 - `outgoing`, `commits`, `releases`               the effects of commands until they are durable and released.
 - `upkeep`                                        ticks, and periodic work over all services.

@@ -9,6 +9,7 @@ from grid_model.errors import FieldError, InvalidRequest, ServiceNotFound
 from grid_model.event import OPERATORS
 
 from registry_server.core.record import Record
+from registry_server.core.validation import MAX_ANCESTORS
 
 MOST_PAST = 100_000
 """Maximum number of ended incarnations whose service ids are remembered. Overflow rule: the oldest is forgotten."""
@@ -22,6 +23,8 @@ class Directory:
         """The services by id. Only `add` and `remove` may change it."""
         self.by_incarnation: dict[int, Record] = {}
         """The services by incarnation. Only `add` and `remove` may change it."""
+        self.version = 0
+        """A number that grows with each service that is added or removed."""
         self.refusing: set[str] = set()
         """The ids of services that refuse children."""
         self._past: OrderedDict[int, str] = OrderedDict()
@@ -38,11 +41,14 @@ class Directory:
 
     def children_of(self, record: Record) -> list[Record]:
         """Return the services whose parent is this one, in the order of their ids."""
+        return [self.records[each] for each in sorted(self.child_ids_of(record))]
+
+    def child_ids_of(self, record: Record) -> list[str]:
+        """Return the ids of the services whose parent is this one, in any order."""
         if self._by_parent is None:
             self.follow_parents()
         by_parent = self._by_parent or {}
-        ids = {each for text in self.names_of(record) for each in by_parent.get(text, ())}
-        return [self.records[each] for each in sorted(ids)]
+        return [each for text in self.names_of(record) for each in by_parent.get(text, ())]
 
     def get(self, service_id: str) -> Record:
         """Return the record of a service. Raises ServiceNotFound if it is not registered."""
@@ -84,6 +90,7 @@ class Directory:
 
     def add(self, record: Record) -> None:
         """Add a service. No other registered service may have its id."""
+        self.version += 1
         self.records[record.spec.service_id] = self.by_incarnation[record.incarnation] = record
         self._by_name.setdefault(record.spec.name, set()).add(record.spec.service_id)
         if record.spec.refused_children:
@@ -93,6 +100,7 @@ class Directory:
 
     def remove(self, record: Record) -> None:
         """Remove a service."""
+        self.version += 1
         del self.records[record.spec.service_id]
         del self.by_incarnation[record.incarnation]
         self.refusing.discard(record.spec.service_id)
@@ -124,7 +132,7 @@ class Directory:
 
     def refuse_cycle(self, spec: Declaration) -> None:
         """Raise InvalidRequest if the declared parent of a service, its parent, and so on, lead back to the service
-        itself."""
+        itself, or if they are more than MAX_ANCESTORS."""
         seen = {spec.service_id}
         id_or_name = spec.parent
         while id_or_name:
@@ -144,4 +152,7 @@ class Directory:
             if parent.spec.service_id in seen:
                 return  # a cycle of others, which arose when a name changed its meaning
             seen.add(parent.spec.service_id)
+            if len(seen) > MAX_ANCESTORS + 1:
+                why = f"a service may have at most {MAX_ANCESTORS} ancestors"
+                raise InvalidRequest.of(FieldError("service.parent", why))
             id_or_name = parent.spec.parent

@@ -30,6 +30,8 @@ class Ownership:
 
     def __init__(self, outgoing: Outgoing) -> None:
         self._outgoing = outgoing
+        self.version = 0
+        """A number that grows with each id that gets another owner or none."""
         self._owners: dict[str, str] = {}
         self._ids: dict[str, dict[str, None]] = {}
         """All ids of each owner."""
@@ -79,6 +81,7 @@ class Ownership:
         """End the ownership of an id. Return the owner; empty if it had none."""
         owner = self._owners.pop(service_id, "")
         if owner:
+            self.version += 1
             _drop(self._ids, owner, service_id)
             _drop(self._removed, owner, service_id)
             self._outgoing.write(DropOwner(service_id))
@@ -101,6 +104,8 @@ class Ownership:
     def _put(self, owned: OwnedId) -> None:
         service_id, owner = owned.service_id, owned.owner
         before = self._owners.get(service_id)
+        if before != owner:
+            self.version += 1
         if before is not None and before != owner:
             _drop(self._ids, before, service_id)
         if before is not None:

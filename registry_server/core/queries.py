@@ -78,10 +78,20 @@ class ServiceFilter:
 class Listing:
     """All services that match, ordered by name, role and service_id, as of one revision."""
 
-    def __init__(self, number: int, revision: int, wanted: ServiceFilter, services: Sequence[Service]) -> None:
+    def __init__(
+        self,
+        number: int,
+        revision: int,
+        wanted: ServiceFilter,
+        services: Sequence[Service],
+        see: Callable[[Service], Service | None] | None = None,
+    ) -> None:
+        """`see` returns a service as the reader may see it, and None if the reader may not see it; without `see`, the
+        reader may see all."""
         self.number = number
         self.revision = revision
         self.wanted = wanted
+        self._see = see
         self.used_at = 0.0
         self.readers = 0
         """Number of readers that were given the first page, and not yet the last one."""
@@ -108,7 +118,10 @@ class Listing:
     def _find(self, services: Sequence[Service]) -> Iterator[None]:
         runs: list[list[Service]] = []  # without their keys: hundreds of thousands of tuples would call the collector
         for start in range(0, len(services), PART):
-            found = [each for each in services[start : start + PART] if self.wanted.admits(each)]
+            part = services[start : start + PART]
+            if self._see is not None:
+                part = [seen for seen in map(self._see, part) if seen is not None]
+            found = [each for each in part if self.wanted.admits(each)]
             if found:
                 found.sort(key=_key)
                 runs.append(found)
@@ -143,10 +156,16 @@ class Listings:
         self._kept: OrderedDict[int, Listing] = OrderedDict()
         """The lists with further pages; the one that was used longest ago comes first."""
 
-    def first(self, wanted: ServiceFilter, revision: int, shown: Callable[[], Sequence[Service]]) -> Listing:
+    def first(
+        self,
+        wanted: ServiceFilter,
+        revision: int,
+        shown: Callable[[], Sequence[Service]],
+        see: Callable[[Service], Service | None] | None = None,
+    ) -> Listing:
         """Return the list of the services that match `wanted` at `revision`, which must be the newest revision;
-        requests with equal filters share a list. `shown` returns all services at that revision. The list may not be
-        ready: call `Listing.work` until it is."""
+        requests with equal filters share a list. `shown` returns all services at that revision, and `see` what
+        the reader may see of one; see `Listing`. The list may not be ready: call `Listing.work` until it is."""
         if revision != self._revision:
             self._revision = revision
             self._newest.clear()
@@ -155,7 +174,7 @@ class Listings:
             while len(self._newest) >= MAX_LISTS:
                 del self._newest[next(iter(self._newest))]
             self._number += 1
-            listing = self._newest[wanted] = Listing(self._number, revision, wanted, shown())
+            listing = self._newest[wanted] = Listing(self._number, revision, wanted, shown(), see)
         return listing
 
     def resume(self, token: str, wanted: ServiceFilter, now: float) -> tuple[Listing, int]:

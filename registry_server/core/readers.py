@@ -6,7 +6,7 @@ state, or is notified of a gap.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 from grid_model.event import Event
 
@@ -18,6 +18,9 @@ from registry_server.core.service import Service
 
 PAGE = 500
 """Number of events that are read at a time."""
+
+PART = 250
+"""Number of services in one part of a snapshot, and of changes in one part of the changes."""
 
 
 class ServiceReader:
@@ -36,23 +39,30 @@ class ServiceReader:
         else:
             self._snapshot = registry.shown()
 
-    def beginning(self) -> list[Change]:
-        """Return the snapshot, or the changes since the start revision. Call this once, when all of them are
-        durable."""
+    def beginning(self) -> Iterator[Sequence[Change]]:
+        """Yield the snapshot, or the changes since the start revision, in parts. Call this once, when all of them are
+        durable, and before `next`."""
         snapshot, missed = self._snapshot, self._missed
         self._snapshot, self._missed = [], []
-        as_heard = self._registry.as_heard
-        return [Change(self.revision, each.spec.service_id, as_heard(each)) for each in snapshot] or missed
+        as_heard, revision = self._registry.as_heard, self.revision
+        for start in range(0, len(snapshot), PART):
+            part = snapshot[start : start + PART]
+            yield [Change(revision, each.spec.service_id, as_heard(each)) for each in part]
+        yield from _in_parts(missed)
 
-    def next(self) -> list[Change]:
-        """Return the changes that became visible since the last call. Raises RevisionCompacted for a reader that fell
-        too far behind."""
+    def next(self) -> Iterator[Sequence[Change]]:
+        """Return the changes that became visible since the last call, in parts. Raises RevisionCompacted for a reader
+        that fell too far behind."""
         visible = self._commits.revision
         if visible <= self.revision:
-            return []
+            return iter(())
         changes = self._registry.changes_since(self.revision)
         self.revision = visible
-        return [change for change in changes if change.revision <= visible]
+        return _in_parts([change for change in changes if change.revision <= visible])
+
+
+def _in_parts(changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
+    return (changes[start : start + PART] for start in range(0, len(changes), PART))
 
 
 class EventReader:

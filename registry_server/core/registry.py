@@ -38,6 +38,7 @@ from registry_server.core.published import PART, Published
 from registry_server.core.record import Record
 from registry_server.core.registrations import MAX_TOMBSTONES, Registrations
 from registry_server.core.registry_reads import RegistryReads
+from registry_server.core.searches import Searches
 from registry_server.core.service import Instant, Intent, OwnedId, Report, Service, StoredService, Tombstone
 from registry_server.core.verdicts import Verdicts
 
@@ -62,6 +63,7 @@ class Registry(RegistryReads):
         self._observers = Observers()
         records = self.records = self._directory.records
         """All registered services by id. Callers must not change it."""
+        self.searches = Searches()
         self._maintenance = HeldNotices(records, self._outgoing)
         self._published = Published(self._changes, records, self._maintenance.by_id)
         self._facts = LivenessFacts(records, self._observers, self._outgoing, revision)

@@ -22,6 +22,7 @@ from registry_server.core.parents import Parents
 from registry_server.core.published import Published
 from registry_server.core.record import Record
 from registry_server.core.registrations import MAX_SERVICES, Registrations
+from registry_server.core.searches import Searches
 from registry_server.core.service import Service, Tombstone
 from registry_server.core.unacknowledged import Unacknowledged
 
@@ -30,6 +31,8 @@ class RegistryReads:
     """The queries of the registry's state. `Registry` inherits them, and adds the commands."""
 
     records: dict[str, Record]
+    searches: Searches
+    """The searches for what callers may read, which are kept until `kinship` grows."""
     _changes: ChangeLog
     _directory: Directory
     _events: EventLog
@@ -97,9 +100,15 @@ class RegistryReads:
         held = self._ownership.count_registered(principal.owner)
         check_share(principal, MAX_SERVICES, "services are registered", held=held, total=len(self.records))
 
-    def children_of(self, record: Record) -> list[Record]:
-        """Return the services whose parent is this one; see `Registry.follow_parents`."""
-        return self._directory.children_of(record)
+    def child_ids_of(self, record: Record) -> list[str]:
+        """Return the ids of the services whose parent is this one, in any order; see `Registry.follow_parents`."""
+        return self._directory.child_ids_of(record)
+
+    @property
+    def kinship(self) -> int:
+        """A number that grows whenever a service is registered or removed, and whenever the owner of an id changes.
+        While it stays the same, so do the parents, the names and the owners of all services."""
+        return self._directory.version + self._ownership.version
 
     def newest_change(self, service_id: str) -> Change | None:
         """Return the newest change of a service; None if no change of it is kept."""

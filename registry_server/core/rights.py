@@ -12,6 +12,7 @@ import unicodedata
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 
 from grid_model.access import Principal, Role
 from grid_model.declaration import Declaration
@@ -22,6 +23,7 @@ from grid_model.event_types import EVENT_TYPES
 from registry_server.core.publish_rate import PUBLISHED_A_SECOND, PublishRate
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
+from registry_server.core.validation import MAX_ANCESTORS
 
 RESERVED = frozenset(
     {OPERATORS, "service-registry", "Service Registry", "tron-heartbeat-monitor", "TRON Heartbeat Monitor"}
@@ -301,7 +303,8 @@ class Rights:
 
     def _is_ancestor(self, recipient: str, service_id: str) -> bool:
         wanted = self._registry.resolve(recipient)
-        return wanted is not None and any(each is wanted for each in ancestors(self._registry, service_id))
+        nearest = islice(ancestors(self._registry, service_id), MAX_ANCESTORS)
+        return wanted is not None and any(each is wanted for each in nearest)
 
 
 def ancestors(registry: Registry, service_id: str) -> Iterator[Record]:

@@ -32,6 +32,9 @@ A value takes up to a microsecond when it is converted to the wire, and one of a
 MAX_ALERT_VALUES = 2000
 """The same in the details of an alert of TRON, which lists up to 12,000 bytes of ids."""
 MAX_COSTS = 32
+MAX_ANCESTORS = 256
+"""Maximum number of ancestors of a service when it registers. A service can have more if its ancestors register after
+it; those beyond this number are no recipients of events that agents publish. It bounds the time of each walk up."""
 MAX_INSTANCE_ID = 100
 
 MIN_INTERVAL = 0.1

@@ -4,6 +4,7 @@ order.
 - `loop`                                          the clock, the commands, and the writer thread.
 - `store/`                                        the data on disk.
 - `translate`, `agent_messages`                   conversions between the wire and the core.
+- `answers`                                       answers of limited size, built in turns.
 - `callers`, `method_roles`                       the rights of the caller; which roles may call each method.
 - `grpc_heartbeat`                                the streams of agents.
 - `grpc_observer`                                 TRON's stream and calls.

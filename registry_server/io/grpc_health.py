@@ -9,6 +9,7 @@ from grid_model.service import ServiceStatus
 from grid_hosting.health import Context, Status, StatusOf
 from grid_hosting.watermark import Watermark
 from registry_server.core.reading_rights import Access, ReadingRights
+from registry_server.io import answers
 from registry_server.io.callers import Callers
 from registry_server.io.loop import RegistryLoop
 
@@ -43,14 +44,16 @@ class RegistryHealth:
         reading = self._callers.reading(context)
         return lambda name: self._status(name, reading)
 
-    def _status(self, name: str, reading: ReadingRights | None) -> int | None:
+    async def _status(self, name: str, reading: ReadingRights | None) -> int | None:
         loop = self._loop
         if name in OWN_SERVICES:
             return int(Status.NOT_SERVING if loop.draining else Status.SERVING)
         if name == TRON_SERVICE:
             return int(Status.SERVING if loop.registry.watched else Status.NOT_SERVING)
+        if reading is not None and reading.access_by(await answers.ancestors(reading), name) is Access.NONE:
+            return None
         record = loop.registry.records.get(name)
-        if record is None or (reading is not None and reading.access(name) is Access.NONE):
+        if record is None:
             return None
         liveness = loop.registry.view(record).liveness
         if liveness is Liveness.UNKNOWN:

@@ -13,17 +13,16 @@ from grid_model.errors import FieldError, InvalidRequest
 from grid_model.liveness import Liveness
 from grid_model.service import ServiceRole, ServiceStatus, ServiceType
 
+from grid_hosting.turns import Turn
 from registry_server.core.queries import Listings, ServiceFilter
 from registry_server.core.reading_rights import ReadingRights
+from registry_server.core.service import Service
 from registry_server.core.validation import check_object
-from registry_server.io import translate
+from registry_server.io import answers, translate
 from registry_server.io.loop import RegistryLoop
 
 MAX_PAGE = 10_000
 DEFAULT_PAGE = 1000
-
-AT_ONCE = 250
-"""Number of services that are converted before the event loop may do other work."""
 
 
 class ServiceLists:
@@ -45,33 +44,32 @@ class ServiceLists:
         wanted, registry = to_filter(request), self._loop.registry
         if reading is not None:
             wanted = replace(wanted, reader=reading.reader)
+        ancestors = None if reading is None else await answers.ancestors(reading)
         if request.page_token:
             listing, start = self._listings.resume(request.page_token, wanted, time.monotonic())
         else:
-            listing, start = self._listings.first(wanted, registry.revision, (reading or registry).shown), 0
+            see = None if reading is None or ancestors is None else lambda each: reading.seen(each, ancestors)
+            listing, start = self._listings.first(wanted, registry.revision, registry.shown, see), 0
             await self._loop.flushed()  # what is shown must survive, so it waits for the disk
             async with self._turn:
                 while not listing.work():  # noqa: ASYNC110 - this gives way to others; it waits for nothing
                     await asyncio.sleep(0)
-        page = self._listings.page(listing, start, request.page_size or DEFAULT_PAGE, time.monotonic())
-        if page.token:
+
+        def encode(service: Service) -> service_pb2.Service | None:
+            heard = registry.as_heard(service)
+            seen = heard if reading is None or ancestors is None else reading.seen(heard, ancestors)
+            return None if seen is None else translate.from_service(seen)
+
+        turn = Turn("list")
+        found = await answers.encoded(listing.part(start, request.page_size or DEFAULT_PAGE), encode, turn)
+        response = registry_service_pb2.ListServicesResponse(revision=listing.revision, total_size=listing.total)
+        await answers.add(response.services, found, turn)
+        turn.end()
+        response.next_page_token = self._listings.page(listing, start, len(found), time.monotonic()).token
+        if response.next_page_token:
             self._purge_later()
-        services: list[service_pb2.Service] = []
-        for begin in range(0, len(page.services), AT_ONCE):
-            if begin:
-                await asyncio.sleep(0)
-            part = page.services[begin : begin + AT_ONCE]
-            heard = [registry.as_heard(each) for each in part]
-            services += [
-                translate.from_service(each) for each in (heard if reading is None else reading.seen_of(heard))
-            ]
-        return registry_service_pb2.ListServicesResponse(
-            services=services,
-            next_page_token=page.token,
-            revision=listing.revision,
-            total_size=listing.total,
-            observed_at=wire.timestamp_at(time.time()),
-        )
+        response.observed_at.CopyFrom(wire.timestamp_at(time.time()))
+        return response
 
     def _purge_later(self) -> None:
         """Discard expired lists later, even if no other call arrives."""

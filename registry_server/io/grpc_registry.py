@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
-from itertools import islice
 from typing import Any
 
 import grpc
@@ -23,12 +22,10 @@ from grid_model.service import Maintenance, ServiceRole
 
 from grid_hosting.authentication import current_principal
 from grid_hosting.shares import Places
-from registry_server.core.changes import Change
+from grid_hosting.turns import Turn
 from registry_server.core.partial_readers import PartialReader
 from registry_server.core.readers import ServiceReader
-from registry_server.core.reading_rights import Access
 from registry_server.core.record import Record
-from registry_server.core.service import Tombstone
 from registry_server.core.validation import (
     MAX_INSTANCE_ID,
     MAX_MESSAGE,
@@ -36,7 +33,7 @@ from registry_server.core.validation import (
     check_spec,
     check_text,
 )
-from registry_server.io import translate
+from registry_server.io import answers, translate
 from registry_server.io.callers import Callers
 from registry_server.io.grpc_heartbeat import HeartbeatStreams
 from registry_server.io.grpc_listing import ServiceLists
@@ -51,10 +48,6 @@ MAX_WATCHERS = 5000
 MAX_MAINTENANCE = 7 * 86_400
 """Maximum duration of a maintenance in seconds. A longer maintenance must have no duration; it then continues until an
 operator ends it."""
-
-MOST_CHANGES = 30
-"""Maximum number of changes in one message: each may have 120 kB on the wire, and clients accept messages of up to 4
-MB."""
 
 HEARD_EVERY = 1.0
 """Seconds between two messages to a watcher with the times of the last heartbeats."""
@@ -120,8 +113,9 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         """Return one service, once its state is on disk."""
         check_id("service_id", request.service_id)
         registry, reading = self._loop.registry, self._callers.reading(context)
+        ancestors = None if reading is None else await answers.ancestors(reading)
         view = registry.view(registry.get(request.service_id))
-        seen = view if reading is None else reading.seen(view)
+        seen = view if reading is None or ancestors is None else reading.seen(view, ancestors)
         if seen is None:
             raise ServiceNotFound.of(request.service_id)
         service = translate.from_service(seen)
@@ -143,13 +137,17 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         if request.limit > MOST_GONE:
             raise InvalidRequest.of(FieldError("limit", f"is {request.limit}; it must be at most {MOST_GONE}"))
         await self._loop.flushed()
-        tombstones: Iterable[Tombstone] = reversed(self._loop.registry.tombstones.values())
-        if (reading := self._callers.reading(context)) is not None:
-            tombstones = reading.tombstones(tombstones)
-        if request.unacknowledged:
-            tombstones = (each for each in tombstones if each.judgement and each.judgement.acknowledged_at is None)
-        page = islice(tombstones, request.limit or DEFAULT_GONE)
-        return registry_service_pb2.ListGoneServicesResponse(services=[translate.from_gone(each) for each in page])
+        reading, turn = self._callers.reading(context), Turn("list")
+        response, limit = registry_service_pb2.ListGoneServicesResponse(), request.limit or DEFAULT_GONE
+        async for each in turn.each(list(reversed(self._loop.registry.tombstones.values()))):
+            if request.unacknowledged and (not each.judgement or each.judgement.acknowledged_at is not None):
+                continue
+            if reading is None or reading.reads(each.service_id):
+                response.services.append(translate.from_gone(each))
+                if len(response.services) >= limit:
+                    break
+        turn.end()
+        return response
 
     async def Promote(
         self, request: registry_service_pb2.PromoteRequest, context: Context
@@ -196,8 +194,9 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
             self.readers.add(reader)
             try:
                 await loop.flushed()
-                for message in _messages(reader.beginning(), batches=request.batches):
-                    yield message
+                async with aclosing(answers.watch_messages(reader.beginning(), batches=request.batches)) as messages:
+                    async for message in messages:
+                        yield message
                 marker = registry_service_pb2.SnapshotComplete()
                 if request.heartbeats:
                     marker.observed_at.CopyFrom(wire.timestamp_at(loop.now().wall))
@@ -218,8 +217,9 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
                             heard = reader.heard(heard)
                         heard_at = time.monotonic()
                         yield _heard(reader.revision, heard)
-                    for message in _messages(reader.next(), batches=request.batches):
-                        yield message
+                    async with aclosing(answers.watch_messages(reader.next(), batches=request.batches)) as messages:
+                        async for message in messages:
+                            yield message
             finally:
                 self.readers.discard(reader)
 
@@ -280,14 +280,14 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         self, request: registry_service_pb2.ListMaintenanceRequest, context: Context
     ) -> registry_service_pb2.ListMaintenanceResponse:
         """Return the services under maintenance, once this state is on disk."""
-        registry, reading = self._loop.registry, self._callers.reading(context)
-        held = [
-            translate.from_held(each, registry.records.get(each.service_id))
-            for each in registry.all_maintenance()
-            if reading is None or reading.access(each.service_id) is Access.ALL
-        ]
+        registry, reading, turn = self._loop.registry, self._callers.reading(context), Turn("list")
+        response = registry_service_pb2.ListMaintenanceResponse()
+        async for each in turn.each(registry.all_maintenance()):
+            if reading is None or reading.reads(each.service_id):
+                response.held.append(translate.from_held(each, registry.records.get(each.service_id)))
+        turn.end()
         await self._loop.flushed()
-        return registry_service_pb2.ListMaintenanceResponse(held=held)
+        return response
 
     async def ReleaseOwner(
         self, request: registry_service_pb2.ReleaseOwnerRequest, context: Context
@@ -305,29 +305,6 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         rights = self._callers.rights(context)
         if rights is not None:
             rights.check_observer(observer)
-
-
-def _messages(changes: Sequence[Change], *, batches: bool) -> Iterator[registry_service_pb2.WatchServicesResponse]:
-    """Yield messages with the changes, each built only when it is needed. `batches`: a message may contain several
-    changes."""
-    most = MOST_CHANGES if batches else 1
-    for first in range(0, len(changes), most):
-        some = [_change(change) for change in changes[first : first + most]]
-        if len(some) == 1:
-            yield some[0]
-        else:
-            together = registry_service_pb2.Changes(changes=some)
-            yield registry_service_pb2.WatchServicesResponse(revision=some[-1].revision, changes=together)
-
-
-def _change(change: Change) -> registry_service_pb2.WatchServicesResponse:
-    if change.service is None:
-        return registry_service_pb2.WatchServicesResponse(
-            revision=change.revision, removed=registry_service_pb2.Removed(service_id=change.service_id)
-        )
-    return registry_service_pb2.WatchServicesResponse(
-        revision=change.revision, upserted=translate.shared_message(change.service)
-    )
 
 
 def _heard(revision: int, heard: list[tuple[int, float]]) -> registry_service_pb2.WatchServicesResponse:

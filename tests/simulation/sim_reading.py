@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from grid_model.errors import TronError
@@ -72,7 +73,7 @@ class Readers:
             self._serve(reader)
 
     def _begin(self, reader: Reader, cursor: ServiceReader) -> None:
-        for change in cursor.beginning():
+        for change in chain.from_iterable(cursor.beginning()):
             self._show(reader, change)
         reader.connection.down(words.Changed(cursor.revision, None))
         reader.started = True
@@ -98,7 +99,7 @@ class Readers:
             if isinstance(reader.cursor, EventReader):
                 self._serve_events(reader, reader.cursor)
             elif reader.unread < CHANGES_UNREAD:
-                for change in reader.cursor.next():
+                for change in chain.from_iterable(reader.cursor.next()):
                     self._show(reader, change)
         except TronError as error:
             self._ended(reader)

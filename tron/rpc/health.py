@@ -33,7 +33,7 @@ class TronHealth:
         """Return the function that answers health checks. Every caller gets the same function."""
         return self._status
 
-    def _status(self, name: str) -> int | None:
+    async def _status(self, name: str) -> int | None:
         if name not in ("", TRON_SERVICE):
             return None
         serving = not self.draining and (self._watching or not name)

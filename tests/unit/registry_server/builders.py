@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, TypeVar
 
 from grid_model.declaration import Declaration
@@ -11,6 +13,7 @@ from grid_model.observation import Delivery
 from grid_model.service import ServiceRole
 from grid_model.verdict import Verdict, VerdictKind, VerdictOutcome, VerdictResult
 
+from registry_server.core.changes import Change
 from registry_server.core.effects import Effects, EndStream, Message, Write
 from registry_server.core.observations import ObservationFeed
 from registry_server.core.record import Record
@@ -27,6 +30,11 @@ M = TypeVar("M")
 def at(attentive: float) -> Instant:
     """A moment, this many attentive seconds after the start."""
     return Instant(EPOCH + attentive, attentive)
+
+
+def read(parts: Iterable[Sequence[Change]]) -> list[Change]:
+    """All changes that a reader yields in parts."""
+    return list(chain.from_iterable(parts))
 
 
 def make_spec(service_id: str = "a", **fields: Any) -> Declaration:

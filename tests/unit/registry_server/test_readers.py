@@ -9,7 +9,7 @@ from registry_server.core.commits import Commits
 from registry_server.core.event_log import EventFilter, EventLog
 from registry_server.core.readers import EventReader, ServiceReader
 from registry_server.core.registry import Registry
-from tests.unit.registry_server.builders import Grid, at, make_event
+from tests.unit.registry_server.builders import Grid, at, make_event, read
 
 EVERYTHING = EventFilter()
 
@@ -47,14 +47,14 @@ def test_a_snapshot_has_all_and_then_come_the_changes(bench: Bench) -> None:
     bench.grid.register("a")
     bench.commit()
     reader = ServiceReader(bench.registry, bench.commits, 0)
-    (change,) = reader.beginning()
+    (change,) = read(reader.beginning())
     assert (change.service_id, change.revision) == ("a", reader.revision)
-    assert reader.next() == []
+    assert read(reader.next()) == []
     bench.grid.register("b", 2)
-    assert reader.next() == [], "it is not durable yet"
+    assert read(reader.next()) == [], "it is not durable yet"
     bench.commit()
-    assert [each.service_id for each in reader.next()] == ["b"]
-    assert reader.next() == []
+    assert [each.service_id for each in read(reader.next())] == ["b"]
+    assert read(reader.next()) == []
 
 
 def test_a_reader_that_resumes_gets_what_it_missed(bench: Bench) -> None:
@@ -64,7 +64,7 @@ def test_a_reader_that_resumes_gets_what_it_missed(bench: Bench) -> None:
     bench.grid.register("b", 2)
     bench.commit()
     reader = ServiceReader(bench.registry, bench.commits, revision)
-    assert {each.service_id for each in reader.beginning()} == {"b"}
+    assert {each.service_id for each in read(reader.beginning())} == {"b"}
 
 
 def test_what_changed_while_a_snapshot_waited_for_the_disk_comes_after_it(bench: Bench) -> None:
@@ -72,8 +72,8 @@ def test_what_changed_while_a_snapshot_waited_for_the_disk_comes_after_it(bench:
     reader = ServiceReader(bench.registry, bench.commits, 0)
     bench.grid.register("b", 2)
     bench.commit()
-    assert [each.service_id for each in reader.beginning()] == ["a"]
-    assert [each.service_id for each in reader.next()] == ["b"]
+    assert [each.service_id for each in read(reader.beginning())] == ["a"]
+    assert [each.service_id for each in read(reader.next())] == ["b"]
 
 
 def test_a_gap_is_an_error(bench: Bench) -> None:

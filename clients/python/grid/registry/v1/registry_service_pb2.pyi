@@ -210,7 +210,9 @@ class ListServicesRequest(_message.Message):
     status: _service_pb2.ServiceStatus.ValueType
     liveness: _liveness_pb2.Liveness.ValueType
     page_size: _builtins.int
-    """The most services on one page, 1 to 10000; 0 means 1000."""
+    """The most services on one page, 1 to 10000; 0 means 1000. A page also ends with the service that makes it larger
+    than 3 MiB.
+    """
     page_token: _builtins.str
     """The `next_page_token` of the page before; the filters must be the same. It is valid for a minute after the last
     page was requested, or shorter if too many lists are read at the same time (docs/operations.md has the limits). If
