@@ -16,10 +16,14 @@ from registry_server.core.facts import facts_of
 from registry_server.core.observations import Unread
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant
-from registry_server.core.validation import MAX_ALERT_VALUES, MAX_OBJECT_BYTES, check_event, check_id
+from registry_server.core.validation import MAX_ALERT_VALUES, MAX_OBJECT_BYTES, check_event, check_id, count_values
 
 MAX_IN_FRAME = 500
 """Maximum number of facts in one message. 500 services take about 50 KB, and 5 ms in which nothing else is served."""
+
+MOST_VALUES = 4000
+"""Number of values in the details of alert copies after which a message ends; the other copies follow in further
+messages. A value takes up to a microsecond here, and as long at the observer."""
 
 MOST_IN_FRAME = 300
 """Maximum number of changed services in one frame, and of alert copies; only the snapshot contains all. The rest
@@ -88,10 +92,13 @@ class ObserverStream:
         unread = self._feed.take(most)
         *parts, last = unread.parts(self._max_in_frame)
         for part in parts:
-            yield replace(self._read(part, hearing_since), continues=True)
-        self._until = now.attentive
+            for each in _divided(self._read(part, hearing_since)):
+                yield replace(each, continues=True)
+        before, self._until = self._until, now.attentive
         self._registry.frame_sent(self.feed_id, self._until, facts=bool(unread.changed or unread.removed))
-        frame = self._read(last, hearing_since)
+        *first, frame = _divided(self._read(last, hearing_since))
+        for each in first:
+            yield replace(each, now=before, continues=True)
         if self._snapshot:
             self._snapshot = False
             gone = self._registry.tombstones.values()
@@ -136,6 +143,23 @@ class ObserverStream:
             tuple(deliveries),
             tuple(ended),
         )
+
+
+def _divided(frame: Frame) -> list[Frame]:
+    """Return the messages with the content of this one. There are several if its alert copies have many values: the
+    facts are in the first one, and the heartbeats in the last one."""
+    room, deliveries = MOST_VALUES, [list[Delivery]()]
+    for delivery in frame.deliveries:
+        if room < 0:
+            room = MOST_VALUES
+            deliveries.append([])
+        deliveries[-1].append(delivery)
+        room -= count_values(delivery.event.details)
+    first, *others = map(tuple, deliveries)
+    if not others:
+        return [frame]
+    further = [Frame(frame.now, frame.hearing_since, deliveries=each) for each in others]
+    return [replace(frame, beats=(), deliveries=first), *further[:-1], replace(further[-1], beats=frame.beats)]
 
 
 class VerdictCall:

@@ -228,6 +228,17 @@ def check_object(
     return []
 
 
+def count_values(value: Any) -> int:
+    """Return the number of values in a JSON value, at all levels."""
+    count, todo = 0, [value]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, dict | list):
+            count += len(node)
+            todo.extend(node.values() if isinstance(node, dict) else node)
+    return count
+
+
 def too_many_values(most: int) -> str:
     """Return the description of the error that a JSON object has more than `most` values."""
     return f"has more than {most} values, counted at all levels"

@@ -13,6 +13,7 @@ from grid_hosting.turns import Turn
 from registry_server.core.changes import Change
 from registry_server.core.reading_rights import ReadingRights
 from registry_server.core.searches import Search
+from registry_server.core.service import Service
 from registry_server.io import translate
 
 T = TypeVar("T")
@@ -30,18 +31,16 @@ MOST_BYTES_OF_CHANGES = 64 << 10
 decode each message in one turn of their event loops."""
 
 
-async def encoded(
-    items: Iterable[T], encode: Callable[[T], M | None], turn: Turn, most_bytes: int = MOST_BYTES
-) -> list[M | None]:
+async def encoded(items: Iterable[T], encode: Callable[[T], M | None], turn: Turn) -> list[M | None]:
     """Return the messages for the items, in turns; None for an item without a message. The list ends early with the
-    message that makes all of them larger than `most_bytes`."""
+    message that makes all of them larger than MOST_BYTES."""
     found: list[M | None] = []
     size = 0
     async for item in turn.each(items):
         message = encode(item)
         found.append(message)
         size += 0 if message is None else message.ByteSize()
-        if size > most_bytes:
+        if size > MOST_BYTES:
             break
     return found
 
@@ -51,6 +50,14 @@ async def add(field: Any, messages: Iterable[M | None], turn: Turn) -> None:
     async for message in turn.each(messages):
         if message is not None:
             field.append(message)
+
+
+async def build_shared(services: Iterable[Service]) -> None:
+    """Build the shared messages of services in turns, so that a message that contains all of them is made quickly."""
+    turn = Turn("answer")
+    async for service in turn.each(services):
+        translate.shared_message(service)
+    turn.end()
 
 
 async def ancestors(reading: ReadingRights) -> Search[str]:

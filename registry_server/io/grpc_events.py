@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
-from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
+from grid.events.v1 import event_pb2, event_service_pb2, event_service_pb2_grpc
 from grid_model import event_codec, wire
 from grid_model.errors import AlertNotFound, Draining, FieldError, InvalidRequest
+from grid_model.event import Event
 
 from grid_hosting.authentication import current_principal
 from grid_hosting.shares import Places
+from grid_hosting.turns import Turn
 from registry_server.core.event_log import EventFilter
 from registry_server.core.readers import PAGE, EventReader
 from registry_server.core.validation import MAX_NAME, MAX_SERVICE_ID, check_published, check_text
-from registry_server.io import translate
+from registry_server.io import answers, translate
 from registry_server.io.callers import Callers
 from registry_server.io.loop import RegistryLoop
 
@@ -118,19 +121,24 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         )
         if after and not request.newest:
             registry.check_event(after)  # afterwards, for old ones may have been let go of while we read
-        more = len(events) > limit
-        events = events[:limit]
-        following = events[-1].sequence if more else 0
-        if (reading := self._callers.reading(context)) is not None:
-            events = [event for event in events if reading.admits(event)]
-        last = max(last, events[-1].sequence if events else 0)
-        return event_service_pb2.ListEventsResponse(
-            events=[event_codec.encode(event) for event in events],
-            next_after_sequence=following,
-            first_sequence=registry.first_event if last >= registry.first_event else 0,
-            last_sequence=last,
-            observed_at=wire.timestamp_at(self._loop.now().wall),
-        )
+        reading, turn = self._callers.reading(context), Turn("list")
+
+        def encode(event: Event) -> event_pb2.Event | None:
+            return event_codec.encode(event) if reading is None or reading.admits(event) else None
+
+        page = events[:limit]
+        found = await answers.encoded(reversed(page) if request.newest else page, encode, turn)
+        following = page[len(found) - 1].sequence if len(found) < len(events) and not request.newest else 0
+        if request.newest:
+            found.reverse()
+        response = event_service_pb2.ListEventsResponse(next_after_sequence=following)
+        await answers.add(response.events, found, turn)
+        turn.end()
+        last = max(last, response.events[-1].sequence if response.events else 0)
+        response.first_sequence = registry.first_event if last >= registry.first_event else 0
+        response.last_sequence = last
+        response.observed_at.CopyFrom(wire.timestamp_at(self._loop.now().wall))
+        return response
 
     async def SubscribeEvents(
         self, request: event_service_pb2.SubscribeEventsRequest, context: Context
@@ -159,6 +167,8 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
                     if page is None:
                         visible = loop.commits.sequence
                         page = reader.stored(await loop.read_events(reader.sequence, PAGE, wanted), visible)
+                    if not page:
+                        await asyncio.sleep(0)  # thousands of events that the reader does not want may follow
                     for event in page:
                         yield event_service_pb2.SubscribeEventsResponse(event=event_codec.encode(event))
             finally:

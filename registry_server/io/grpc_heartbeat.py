@@ -31,8 +31,8 @@ from registry_server.config import Config
 from registry_server.core import effects
 from registry_server.core.agent_stream import PATIENCE, AgentStream
 from registry_server.core.rights import Rights
-from registry_server.core.stream_messages import AgentMessage
-from registry_server.io import translate
+from registry_server.core.stream_messages import AgentMessage, Registrations
+from registry_server.io import answers, translate
 from registry_server.io.agent_messages import from_output, to_agent_message
 from registry_server.io.callers import Callers
 from registry_server.io.loop import RegistryLoop
@@ -207,6 +207,8 @@ class HeartbeatStream:
             self._woken = False
             self._written.clear()
             while (output := agent.next_output()) is not None:
+                if type(output) is Registrations:
+                    await answers.build_shared(each.service for each in output.registered)
                 await write(from_output(output))
                 agent.written(output)
                 if type(output) is effects.Rejected and output.reason in _DENIED:

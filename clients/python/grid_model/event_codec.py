@@ -14,18 +14,22 @@ KEPT_EVENTS = 4096
 """How many events are kept together with their protobuf messages, about 4 MB. Overflow rule: the oldest is dropped, and
 is converted again when it is needed."""
 
+LARGEST_KEPT = 4096
+"""Maximum size in bytes of a message that is kept. Larger ones are rare, and KEPT_EVENTS of them would take much
+memory."""
+
 _newest_events: dict[int, tuple[Event, event_pb2.Event]] = {}
 
 
 def encode(event: Event) -> event_pb2.Event:
     """Return the protobuf message for an event. The caller must not change the message, because several callers may get
     the same one: a recorded event is sent to its recipient, to TRON, and to subscribers, so the messages of the newest
-    recorded events are cached."""
+    recorded events are cached, except for large ones."""
     kept = _newest_events.get(event.sequence)
     if kept is not None and kept[0] is event:
         return kept[1]
     message = _encode(event)
-    if event.sequence:
+    if event.sequence and message.ByteSize() <= LARGEST_KEPT:
         while len(_newest_events) >= KEPT_EVENTS:
             del _newest_events[next(iter(_newest_events))]
         _newest_events[event.sequence] = event, message

@@ -32,6 +32,12 @@ def test_the_events_that_are_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -
     assert event_codec.encode(events[0]) == first
 
 
+def test_the_messages_of_large_events_are_not_kept() -> None:
+    large = Event("note", sequence=200, details={"a": [0] * 999})
+    assert event_codec.encode(large) is not event_codec.encode(large)
+    assert event_codec.encode(large) == event_codec.encode(large)
+
+
 def test_an_event_comes_back_as_it_was_but_for_its_number() -> None:
     event = Event("service_down", 7, "id", 1.5, Severity.CRITICAL, "a", "A", "boss", LivenessCause.SILENT, 3, 0.25,
                   "marked_down", "is down", {"affected": ["b", "c"], "depth": 2, "ratio": 0.5})  # fmt: skip

@@ -6,7 +6,7 @@ import pytest
 
 from registry_server.core.commits import Commits
 from registry_server.core.observations import COPY_WEIGHT, ObservationFeed, Unread
-from registry_server.core.observer_stream import ObserverStream
+from registry_server.core.observer_stream import MOST_VALUES, ObserverStream
 from registry_server.core.record import Record
 from registry_server.core.service import Report
 from tests.unit.registry_server.builders import Grid, make_event, make_record
@@ -220,6 +220,27 @@ def test_the_snapshot_is_whole_and_later_frames_are_bounded() -> None:
         assert frame.now == grid.time
         sizes.append(len(frame.observations))
     assert sizes == [2, 2, 1]
+
+
+def test_alert_copies_with_many_values_are_divided_over_several_messages_of_one_frame() -> None:
+    grid = Grid()
+    grid.register("boss", 1)
+    stream = ObserverStream(grid.registry, Commits(sequence=1000), 9, "another")
+    list(stream.frame(grid.later(), lambda: 0.0))
+    until = grid.time
+    grid.register("a", 2)
+    for number in range(40):
+        details = {"a": [0] * 999} if number % 2 else {}
+        grid.registry.publish(make_event(str(number), service_id="a", recipient="boss", details=details), grid.later())
+    *first, last = stream.frame(grid.later(), lambda: 0.0)
+    sizes = [sum(len(each.event.details.get("a", ())) for each in frame.deliveries) for frame in (*first, last)]
+    assert max(sizes) <= MOST_VALUES + 1000
+    assert len(sizes) == 4
+    sent = [each.event.alert_id for frame in (*first, last) for each in frame.deliveries]
+    assert sent == list(map(str, range(40)))
+    assert [(frame.now, frame.continues) for frame in first] == [(until, True)] * 3
+    assert (last.now, last.continues) == (grid.time, False)
+    assert [each.service_id for each in first[0].observations] == ["a"]
 
 
 def test_a_copy_that_comes_and_ends_between_two_frames_is_in_neither() -> None:

@@ -247,14 +247,14 @@ class ListEventsRequest(_message.Message):
     after_sequence: _builtins.int
     """Only events with a higher sequence."""
     limit: _builtins.int
-    """At most this many events, 1 to 1000. 0: 100."""
+    """At most this many events, 1 to 1000. 0: 100. A page also ends with the event that makes it larger than 3 MiB."""
     recipient: _builtins.str
     service_id: _builtins.str
     unacknowledged: _builtins.bool
     """Only alerts whose recipient has not acknowledged them."""
     newest: _builtins.bool
     """Read the newest events instead of the oldest. They are still returned oldest first, and `after_sequence` still
-    applies.
+    applies. If they are larger than 3 MiB, the oldest of them are left out, and `next_after_sequence` is 0.
     """
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
