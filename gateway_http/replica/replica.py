@@ -161,11 +161,12 @@ class Replica:
 
     # --- what the event log delivers--------------------------------------------------------------------------------
 
-    def log_read(self, events: Iterable[Event], alerts: Iterable[Event], last: int) -> None:
+    def log_read(self, events: Sequence[Event], alerts: Iterable[Event], last: int, first: int = 0) -> None:
         """Replace all events, because the event log was read again. `events`: its newest events; `alerts`: the newest
-        alerts of the whole log; `last`: the sequence number of the newest event."""
+        alerts of the whole log; `last` and `first`: the sequence numbers of the newest and of the oldest event of the
+        log."""
         self.alerts.restart((each for each in alerts if each.sequence <= last), last)
-        self.tail.restart(events, last)
+        self.tail.restart(events, last, whole=not events or not first or events[0].sequence <= first)
         self.news.step()
 
     def logged(self, event: Event) -> None:

@@ -19,11 +19,15 @@ class EventTail:
         self._events: deque[Event] = deque(maxlen=kept)
         self.last = 0
         """The sequence number of the newest known event."""
+        self.whole = True
+        """Whether the log had no older events when it was read."""
         self.epoch = 0
         """Grows each time the log is read again, because a reader's cursor may not fit the new events."""
 
-    def restart(self, events: Iterable[Event], last: int) -> None:
-        """Replace all events, because the event log was read again. `last`: the sequence number of its newest event."""
+    def restart(self, events: Iterable[Event], last: int, *, whole: bool = True) -> None:
+        """Replace all events, because the event log was read again. `last`: the sequence number of its newest event;
+        `whole`: whether it has no older events than these."""
+        self.whole = whole
         self._events.clear()
         self._events.extend(events)
         self.epoch += 1

@@ -30,7 +30,7 @@ class EventsFeed:
             try:
                 page = await self._client.list_events(newest=True, limit=KEPT)
                 alerts = await self._client.list_events(newest=True, limit=KEPT, types=self._replica.alert_types)
-                self._replica.log_read(page.events, alerts.events, page.last_sequence)
+                self._replica.log_read(page.events, alerts.events, page.last_sequence, page.first_sequence)
                 async for event in self._client.subscribe_events(page.last_sequence):
                     backoff.reset()
                     self._replica.logged(event)

@@ -14,6 +14,7 @@ from tron_client.errors import from_rpc_error
 from tron_client.schedule import Backoff
 
 from gateway_http.replica.replica import Replica
+from grid_hosting.turns import Turn
 
 log = structlog.get_logger("gateway")
 
@@ -41,7 +42,7 @@ class ServicesFeed:
             call = self._stub.WatchServices(request, wait_for_ready=True)
             try:
                 async for answer in call:
-                    self._take(answer)
+                    await self._take(answer)
                     if replica.freshness.following:
                         backoff.reset()
             except grpc.aio.AioRpcError as error:
@@ -56,13 +57,17 @@ class ServicesFeed:
                 log.warning("registry_watch_broken", why=why, revision=replica.revision)
             await asyncio.sleep(backoff.next_delay(random.random()))
 
-    def _take(self, answer: registry_service_pb2.WatchServicesResponse) -> None:
+    async def _take(self, answer: registry_service_pb2.WatchServicesResponse) -> None:
+        """Take the changes of one message, in turns: each may have a thousand labels."""
+        turn = Turn("watch")
+        async for each in turn.each(answer.changes.changes if answer.HasField("changes") else (answer,)):
+            self._take_one(each)
+        turn.end()
+
+    def _take_one(self, answer: registry_service_pb2.WatchServicesResponse) -> None:
         replica = self._replica
         kind = answer.WhichOneof("change")
-        if kind == "changes":
-            for each in answer.changes.changes:
-                self._take(each)
-        elif kind == "upserted":
+        if kind == "upserted":
             replica.upserted(answer.revision, Service.from_proto(answer.upserted))
         elif kind == "removed":
             replica.removed(answer.revision, answer.removed.service_id)

@@ -36,8 +36,9 @@ class History:
         the open alerts, and the lost services."""
         watched = self._gateway.watched
         events = self._replica.events if with_events else []
-        # Fewer than are kept: that is all there is, however long ago.
-        covered = events[0].occurred_at if len(events) >= KEPT else None
+        # Fewer than are kept: that is all there is, however long ago, unless the page of the newest ended early.
+        complete = len(events) < KEPT and self._replica.tail.whole
+        covered = events[0].occurred_at if events and not complete else None
         known = [moment for moment in (covered, watched.forgotten_until) if moment is not None]
         return {
             "now": wire.rfc3339(self._replica.now()),

@@ -20,6 +20,7 @@ from gateway_http.gateway import Gateway
 from gateway_http.http.event_streams import message
 from gateway_http.replica.frames import Update
 from gateway_http.replica.reader import Gap, Reader
+from grid_hosting.turns import Turn
 
 STATE_EVERY = 5.0
 """Seconds between two `state` messages; a page that receives nothing for twice as long knows that it is cut off."""
@@ -75,6 +76,10 @@ class ServiceStreams:
                 yield message("state", to_json(state_of(self._gateway)))
             for update in updates:
                 revision = update.revision
+                turn = Turn("stream")
+                async for service in turn.each(update.upserted):
+                    self._service(service)  # the parts below are made of these
+                turn.end()
                 for part in self._update(update, self._cursor(revision, sequence)):
                     yield part
             for event in events:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+import time
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import grpc
 import grpc.aio
@@ -36,6 +37,9 @@ T = TypeVar("T")
 
 PATIENCE = 5.0
 """Seconds without a message on a stream after which the reason is logged."""
+
+LONGEST_TURN = 0.005
+"""Seconds for which an answer with many elements is converted before other work of the event loop may run."""
 
 
 class AsyncRegistryClient:
@@ -252,7 +256,17 @@ class AsyncRegistryClient:
             answer = await getattr(self._stubs[call.service], call.method)(call.request, timeout=self._timeout)
         except grpc.RpcError as error:
             raise from_rpc_error(error, self._address) from error
-        return call.read(answer)
+        if call.read_in_parts is None:
+            return call.read(answer)
+        parts, began = call.read_in_parts(answer), time.perf_counter()
+        while True:
+            try:
+                next(parts)
+            except StopIteration as end:
+                return cast("T", end.value)
+            if time.perf_counter() - began >= LONGEST_TURN:
+                await asyncio.sleep(0)
+                began = time.perf_counter()
 
     async def _follow(self, service: str, method: str, resume: Resume[T]) -> AsyncIterator[T]:
         while not self._closed.is_set():

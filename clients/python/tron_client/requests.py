@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from grid.events.v1 import event_service_pb2
 from grid.registry.v1 import registry_service_pb2, service_pb2
@@ -37,6 +37,22 @@ class Call(Generic[T]):
     method: str
     request: Any
     read: Callable[[Any], T]
+    read_in_parts: Callable[[Any], Generator[None, None, T]] | None = None
+    """The same as `read` for an answer with many elements: yields after each element, so that other work can run."""
+
+
+def _whole(read_in_parts: Callable[[Any], Generator[None, None, T]]) -> Callable[[Any], T]:
+    """Return the function that converts an answer without a pause."""
+
+    def read(answer: Any) -> T:
+        parts = read_in_parts(answer)
+        while True:
+            try:
+                next(parts)
+            except StopIteration as end:
+                return cast("T", end.value)
+
+    return read
 
 
 def register(service: service_pb2.Service) -> Call[Service]:
@@ -114,7 +130,9 @@ class ServicePages:
 
     def next_call(self) -> Call[None] | None:
         """Return the call for the next page; None after the last page."""
-        return Call("registry", "ListServices", self._request, self._take) if self._more else None
+        if not self._more:
+            return None
+        return Call("registry", "ListServices", self._request, _whole(self._take), self._take)
 
     def start_over(self, error: PageTokenExpired) -> None:
         """Begin again with the first page, because the registry no longer keeps the list. Raises `error` after too many
@@ -130,10 +148,12 @@ class ServicePages:
         """The services of all pages as one list, as of one revision."""
         return ServiceList(tuple(self._services), self._revision, self._observed_at)
 
-    def _take(self, page: registry_service_pb2.ListServicesResponse) -> None:
+    def _take(self, page: registry_service_pb2.ListServicesResponse) -> Generator[None, None, None]:
         if not self._services:
             self._revision = page.revision  # of the first page: a watch from there misses nothing in any case
-        self._services += [Service.from_proto(service) for service in page.services]
+        for service in page.services:
+            self._services.append(Service.from_proto(service))
+            yield
         self._observed_at = wire.moment(page.observed_at) if page.HasField("observed_at") else None
         self._request.page_token = page.next_page_token
         self._more = bool(page.next_page_token)
@@ -152,12 +172,16 @@ def publish_event(type: str, details: Mapping[str, Any] | None, **fields: str) -
 def list_events(**asked: Any) -> Call[EventPage]:
     """Return the call that reads one page of the event log."""
 
-    def read(answer: event_service_pb2.ListEventsResponse) -> EventPage:
-        events = tuple(Event.from_proto(event) for event in answer.events)
+    def read(answer: event_service_pb2.ListEventsResponse) -> Generator[None, None, EventPage]:
+        events: list[Event] = []
+        for event in answer.events:
+            events.append(Event.from_proto(event))
+            yield
         observed_at = wire.moment(answer.observed_at) if answer.HasField("observed_at") else None
-        return EventPage(events, answer.next_after_sequence, answer.first_sequence, answer.last_sequence, observed_at)
+        first, last = answer.first_sequence, answer.last_sequence
+        return EventPage(tuple(events), answer.next_after_sequence, first, last, observed_at)
 
-    return Call("events", "ListEvents", event_service_pb2.ListEventsRequest(**_checked(asked)), read)
+    return Call("events", "ListEvents", event_service_pb2.ListEventsRequest(**_checked(asked)), _whole(read), read)
 
 
 def subscription(**asked: Any) -> event_service_pb2.SubscribeEventsRequest:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import grpc
+import pytest
+from grid.registry.v1 import registry_service_pb2, service_pb2
+
 from gateway_http.replica.freshness import PULSE_LOST
 from gateway_http.replica.reader import Gap, Reader
 from gateway_http.replica.replica import Replica
+from gateway_http.upstream.services_feed import ServicesFeed
+from grid_hosting import turns
 from tests.unit.gateway_http.builders import a_service, an_event, micros
 
 
@@ -123,6 +129,41 @@ def test_events_are_told_once_and_a_gap_is_said() -> None:
     assert replica.alerts.newest(10) == [event]
     replica.log_read([an_event(9, "published")], [], 9)
     assert (reader.events(), resumed.events()) == ([Gap(9)], [Gap(9)])
+
+
+def test_a_page_of_the_newest_events_that_ended_early_is_not_the_whole_log() -> None:
+    replica = a_replica()
+    for first, whole in ((1, False), (5, True), (0, True)):
+        replica.log_read([an_event(5), an_event(6)], [], 6, first)
+        assert replica.tail.whole is whole, first
+    replica.log_read([], [], 0, 0)
+    assert replica.tail.whole
+
+
+async def test_the_changes_of_one_message_are_taken_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "LONGEST", 0.0)
+    replica, rests = a_replica(), 0
+    rest = turns.Turn.rest
+
+    async def counting(turn: turns.Turn) -> None:
+        nonlocal rests
+        rests += 1
+        await rest(turn)
+
+    monkeypatch.setattr(turns.Turn, "rest", counting)
+    feed = ServicesFeed(grpc.aio.insecure_channel("127.0.0.1:1"), replica)
+    before = replica.revision
+    changes = [
+        registry_service_pb2.WatchServicesResponse(
+            revision=before + number, upserted=service_pb2.Service(service_id=f"s{number}", incarnation=number)
+        )
+        for number in range(1, 31)
+    ]
+    together = registry_service_pb2.Changes(changes=changes)
+    await feed._take(registry_service_pb2.WatchServicesResponse(revision=before + 30, changes=together))  # noqa: SLF001
+    assert replica.revision == before + 30
+    assert len(replica.services) == 30
+    assert rests >= 29
 
 
 async def test_a_reader_waits_for_news_and_misses_none() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from grid.events.v1 import event_pb2, event_service_pb2
 from grid.registry.v1 import registry_service_pb2, service_pb2
 from grid_model.errors import PageTokenExpired
-from tron_client import AsyncRegistryClient, InvalidRequest, RegistryClient, RegistryUnavailable
+from tron_client import AsyncRegistryClient, InvalidRequest, RegistryClient, RegistryUnavailable, async_client
 from tron_client import PageTokenExpired as Expired
 
 from grid_hosting.status import to_status
@@ -129,3 +131,41 @@ def test_a_registry_that_is_away_is_said() -> None:
             client.get_service("a")
         with pytest.raises(RegistryUnavailable):
             next(client.watch_services(reconnect=False))
+
+
+class Pages:
+    """The stubs of a registry that answers at once, with fifty elements on each page."""
+
+    async def ListEvents(self, request: Any, *, timeout: float) -> Any:
+        """A page of events."""
+        events = [event_pb2.Event(sequence=number) for number in range(1, 51)]
+        return event_service_pb2.ListEventsResponse(events=events, first_sequence=1, last_sequence=50)
+
+    async def ListServices(self, request: Any, *, timeout: float) -> Any:
+        """The only page of services."""
+        services = [service_pb2.Service(service_id=f"s{number}") for number in range(50)]
+        return registry_service_pb2.ListServicesResponse(services=services)
+
+
+@pytest.mark.parametrize("longest_turn", [0.0, 60.0])
+async def test_the_client_for_asyncio_converts_the_elements_of_a_page_in_turns(
+    longest_turn: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(async_client, "LONGEST_TURN", longest_turn)
+    async with AsyncRegistryClient("127.0.0.1:1") as client:
+        monkeypatch.setattr(client, "_stubs", {"events": Pages(), "registry": Pages()})
+        others = 0
+
+        async def count() -> None:
+            nonlocal others
+            while True:
+                others += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.create_task(count())
+        page = await client.list_events()
+        listed = await client.list_services()
+        counting.cancel()
+        assert [event.sequence for event in page.events] == list(range(1, 51))
+        assert [each.service_id for each in listed.services] == [f"s{number}" for number in range(50)]
+        assert others >= 100 if longest_turn == 0 else others <= 1
