@@ -15,6 +15,7 @@ from gateway_http.http.event_streams import EventStream
 from gateway_http.http.openapi import problem
 from gateway_http.http.problems import Refused
 from gateway_http.v1 import views
+from gateway_http.v1.documents import encoded
 from gateway_http.v1.prometheus import target_groups
 from gateway_http.v1.stream import ServiceStreams, state_of, to_json
 
@@ -39,6 +40,10 @@ def router(gateway: Gateway) -> APIRouter:
 
     def answer(document: Any) -> Response:
         return Response(to_json(document), media_type="application/json", headers=gateway.freshness_as_text())
+
+    async def long_answer(document: dict[str, Any]) -> Response:
+        content = await encoded(document)
+        return Response(content, media_type="application/json", headers=gateway.freshness_as_text())
 
     @routes.get("/status", response_model=views.Status)
     async def status() -> Response:
@@ -77,7 +82,7 @@ def router(gateway: Gateway) -> APIRouter:
             services = readable.services
             state = {"revision": readable.revision, "live": True, "stale_for": 0.0}
         found = sorted(filter(wanted, services), key=lambda each: (each.name, each.role, each.service_id))
-        return answer({**state, "services": [each.to_dict() for each in found]})
+        return await long_answer({**state, "services": found})
 
     @routes.get("/services/{service_id:path}/explain", responses={**MISSING, **UPSTREAM})
     async def explain(service_id: str) -> dict[str, Any]:
@@ -112,7 +117,7 @@ def router(gateway: Gateway) -> APIRouter:
         page = await _page(
             gateway, after=after, limit=limit, service_id=service_id, recipient=recipient, types=wanted, newest=newest
         )
-        return answer(page)
+        return await long_answer(page)
 
     @routes.get("/alerts", response_model=views.Alerts)
     async def list_alerts(
@@ -134,7 +139,7 @@ def router(gateway: Gateway) -> APIRouter:
             newest=newest,
             unacknowledged=unacknowledged,
         )
-        return answer({"alerts": page["events"], "next_after": page["next_after"]})
+        return await long_answer({"alerts": page["events"], "next_after": page["next_after"]})
 
     @routes.post(
         "/alerts/{alert_id}/acknowledge",
@@ -193,7 +198,8 @@ async def _page(gateway: Gateway, *, newest: bool, limit: int, **wanted: Any) ->
 
 
 def _document(events: Iterable[Event], next_after: int, first: int, last: int) -> dict[str, Any]:
-    return {"events": [each.to_dict() for each in events], "next_after": next_after, "first": first, "last": last}
+    """Return a page for `encoded`."""
+    return {"events": list(events), "next_after": next_after, "first": first, "last": last}
 
 
 def _admits(event: Event, *, after: int, recipient: str, service_id: str, types: Iterable[str], **_: object) -> bool:

@@ -33,7 +33,7 @@ class History:
 
     async def read(self, *, with_events: bool) -> dict[str, Any]:
         """Return events, the time since which the events are complete, the periods in which liveness was not observed,
-        the open alerts, and the lost services."""
+        the open alerts, and the lost services, for `documents.encoded`."""
         watched = self._gateway.watched
         events = self._replica.events if with_events else []
         # Fewer than are kept: that is all there is, however long ago, unless the page of the newest ended early.
@@ -42,7 +42,7 @@ class History:
         known = [moment for moment in (covered, watched.forgotten_until) if moment is not None]
         return {
             "now": wire.rfc3339(self._replica.now()),
-            "events": [each.to_dict() for each in events],
+            "events": list(events),
             "covered": wire.rfc3339(max(known, default=datetime.fromtimestamp(0, UTC))),
             "gaps": [[wire.rfc3339(gap.since), wire.rfc3339(gap.until)] for gap in watched.gaps],
             **await self._unacknowledged(),

@@ -15,6 +15,7 @@ from tron_client import RegistryUnavailable
 from gateway_http.gateway import Gateway
 from gateway_http.http.openapi import problem
 from gateway_http.v1 import views
+from gateway_http.v1.documents import encoded
 from gateway_http.v1.explanation import explain
 from gateway_http.v1.history import History
 from gateway_http.v1.stream import to_json
@@ -58,7 +59,8 @@ def _add(routes: APIRouter, gateway: Gateway, history: History, error: Any) -> N
     async def read_history(events: bool = True) -> Response:
         """Return the newest events, the periods in which liveness was not observed, the open alerts, and the lost
         services. Use `events=0` to leave out the events."""
-        return answer(await history.read(with_events=events))
+        content = await encoded(await history.read(with_events=events))
+        return Response(content, media_type="application/json", headers=gateway.freshness_as_text())
 
     @routes.get("/explain", response_model=views.Explained, responses=error(404, "There is no such service"))
     async def explain_service(service_id: ServiceId) -> Response:
