@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -15,7 +15,10 @@ from grid_model.declaration import Declaration
 from grid_hosting import turns
 from registry_server.core.changes import Change
 from registry_server.core.effects import Registered
+from registry_server.core.publish_rate import PublishRate
+from registry_server.core.reading_rights import PART, ReadingRights
 from registry_server.core.registry import Registry
+from registry_server.core.rights import Rights
 from registry_server.core.service import Instant
 from registry_server.core.stream_messages import Registrations
 from registry_server.io import answers, translate
@@ -26,6 +29,7 @@ from registry_server.io.grpc_listing import ServiceLists
 from registry_server.io.loop import RegistryLoop
 from tests.unit.registry_server.builders import make_event
 from tests.unit.registry_server.test_listing import NO_CONTEXT, running
+from tests.unit.registry_server.test_rights import principal
 
 ZEROS = {"a": [0] * 999}
 """As many values as an object may have: 11 kB on the wire."""
@@ -186,3 +190,52 @@ class SilentContext:
 
     async def send_initial_metadata(self, _: object) -> None:
         """Nothing is sent."""
+
+
+async def test_what_an_older_version_stored_is_still_listed(tmp_path: Path) -> None:
+    async with running(tmp_path) as loop:
+        large = {"a": [0] * 5400}
+        loop.registry.register(Declaration("old", "old", labels=large), 0, "", None, loop.now())
+        loop.registry.publish(make_event(details=large), loop.now())
+        page = await ServiceLists(loop).page(pb.ListServicesRequest())
+        assert [len(each.labels["a"]) for each in page.services] == [5400]  # type: ignore[arg-type]
+        events = await EventService(loop, Callers(loop)).ListEvents(event_service_pb2.ListEventsRequest(), NO_CONTEXT)
+        assert [len(each.details["a"]) for each in events.events] == [5400]  # type: ignore[arg-type]
+
+
+AGENT = principal("agent", "agent own-*")
+OWN = 600
+
+
+async def test_a_list_for_an_agent_needs_one_search_which_is_done_in_turns(
+    tmp_path: Path, rests: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = 0
+    find = ReadingRights._find_ancestors  # noqa: SLF001 - what is counted is inside
+
+    def counted(reading: ReadingRights, found: dict[str, str]) -> Iterator[None]:
+        nonlocal begun
+        begun += 1
+        return find(reading, found)
+
+    monkeypatch.setattr(ReadingRights, "_find_ancestors", counted)
+    async with running(tmp_path) as loop:
+        registry = loop.registry
+        for number in range(OWN):
+            spec = Declaration(
+                f"own-{number:03}", "own-x", parent=f"own-{number + 1:03}" if number < OWN - 1 else "top"
+            )
+            registry.register(spec, 0, "", None, loop.now(), owner=AGENT.owner)
+        for name in ("top", "stranger"):
+            registry.register(Declaration(name, name), 0, "", None, loop.now(), owner="another")
+
+        def reading() -> ReadingRights:
+            return ReadingRights(registry, Rights(registry, AGENT, find=lambda _: None, rate=PublishRate()))
+
+        before = rests()
+        await answers.ancestors(reading())
+        assert rests() - before >= OWN // PART
+        page = await ServiceLists(loop).page(pb.ListServicesRequest(page_size=10_000), reading())
+        assert len(page.services) == OWN + 1
+        assert {each.service_id for each in page.services} >= {"top", "own-000"}
+        assert begun == 1
