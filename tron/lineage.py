@@ -11,6 +11,10 @@ from grid_model.observation import Forebear
 MAX_FOREBEARS = 10_000
 """How many removed services are remembered. Overflow rule: the oldest is forgotten; its alerts go to operators."""
 
+MAX_ANCESTORS = 256
+"""How many ancestors of a service are found at most, as many as the registry accepts of a service that registers. An
+alert of which none of them can be notified goes to operators. It bounds the time of a walk up a chain of parents."""
+
 
 class Lineage:
     """The tree of parents as declared; a parent is named by service_id, or by a name that exactly one service has."""
@@ -61,9 +65,9 @@ class Lineage:
 
     def ancestors(self, id_or_name: str) -> Iterator[str]:
         """Yield the ancestors of a service, nearest first, each by the id or name that its child declares. Removed
-        services are included as long as they are remembered."""
+        services are included as long as they are remembered. There are at most MAX_ANCESTORS."""
         seen = {id_or_name}
-        while True:
+        while len(seen) <= MAX_ANCESTORS:
             service = self._live.get(self.resolve(id_or_name) or id_or_name) or self._gone_service(id_or_name)
             if service is None or not service.parent or service.parent in seen:
                 return

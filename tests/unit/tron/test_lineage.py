@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from grid_model.observation import Forebear
 
+from registry_server.core import validation
 from tron import lineage as lineage_module
 from tron.lineage import Lineage
 
@@ -110,3 +111,13 @@ def test_the_oldest_of_the_gone_is_forgotten_beyond_the_bound(monkeypatch: pytes
 
 def test_nobody_is_meant_by_the_word_for_operators() -> None:
     assert family(("thief", "operators", "")).resolve("operators") is None
+
+
+def test_a_walk_up_a_long_chain_of_parents_is_bounded() -> None:
+    lineage = family(*((f"n{number}", f"n{number}", f"n{number + 1}") for number in range(1000)))
+    found = list(lineage.ancestors("n0"))
+    assert found == [f"n{number}" for number in range(1, lineage_module.MAX_ANCESTORS + 1)]
+
+
+def test_the_registry_accepts_as_many_ancestors_as_are_found() -> None:
+    assert lineage_module.MAX_ANCESTORS == validation.MAX_ANCESTORS
