@@ -152,7 +152,7 @@ def test_an_alert_of_tron_that_lists_all_the_ids_for_which_it_has_room_is_accept
     details = {"affected": within(ids, MAX_LISTED), "escalated_from": within(ids, MAX_ESCALATED_FROM)}
     event = make_event(details=details)
     assert sum(map(len, details.values())) > validation.MAX_OBJECT_VALUES
-    validation.check_event(event, validation.MAX_ALERT_VALUES)
+    validation.check_event(event, most_values=validation.MAX_ALERT_VALUES)
 
 
 def test_the_gateway_refuses_what_the_registry_would_refuse() -> None:
