@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
+from math import ceil
 
 from grid_model.access import Grant, Principal, Role
 from grid_model.errors import QuotaExceeded
@@ -12,8 +14,9 @@ from grid_model.errors import QuotaExceeded
 from grid_hosting.access.programs import GRANTS, REGISTRY
 from grid_hosting.open_counts import OpenCounts
 
-SHARE = 2
-"""One owner may have at most one of this many parts of all places, rounded up."""
+SHARE = Fraction(4, 5)
+"""One owner may have at most this part of all places, rounded up. A fleet often has one token for all of its agents, so
+the part is large; it only has to leave places for others."""
 
 KEPT = 20
 """One of this many parts of all places, rounded down, is kept for principals that `uses_all`."""
@@ -37,7 +40,7 @@ def check_share(principal: Principal, limit: int, what: str, *, held: int, total
         raise QuotaExceeded(f"{limit} {what}; no more are allowed")
     if uses_all(principal):
         return
-    each = -(-limit // SHARE)
+    each = ceil(limit * SHARE)
     if held >= each:
         raise QuotaExceeded(f"{each} {what} for {principal.owner}; one owner may have at most {each} of {limit}")
     common = limit - limit // KEPT

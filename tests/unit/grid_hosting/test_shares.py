@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from math import ceil
 
 import pytest
 from grid_model.access import ANONYMOUS, LOCAL, Grant, Principal, Role
 from grid_model.errors import QuotaExceeded
 
 from grid_hosting.access.programs import GRANTS
-from grid_hosting.shares import Places, uses_all
+from grid_hosting.shares import SHARE, Places, uses_all
 
 
 def principal(name: str, *grants: Grant, group: str = "") -> Principal:
@@ -33,19 +34,19 @@ def take(places: Places, stack: ExitStack, who: Principal, most: int = 100) -> i
     return most
 
 
-def test_one_owner_has_at_most_half_of_all_places(places: Places) -> None:
+def test_one_owner_has_at_most_its_share_of_all_places(places: Places) -> None:
     with ExitStack() as stack:
-        assert take(places, stack, principal("a")) == 20
-        with pytest.raises(QuotaExceeded, match="20 streams are open for token:a; one owner may have at most 20 of 40"):
+        assert take(places, stack, principal("a")) == 32
+        with pytest.raises(QuotaExceeded, match="32 streams are open for token:a; one owner may have at most 32 of 40"):
             stack.enter_context(places.one(principal("a")))
         assert take(places, stack, principal("b"), 5) == 5
     assert places.taken == 0
 
 
-def test_the_principals_of_a_group_share_one_half(places: Places) -> None:
+def test_the_principals_of_a_group_have_one_share(places: Places) -> None:
     with ExitStack() as stack:
         assert take(places, stack, principal("a", group="team"), 12) == 12
-        assert take(places, stack, principal("b", group="team")) == 8
+        assert take(places, stack, principal("b", group="team")) == 20
 
 
 def test_the_last_places_are_kept_for_those_who_carry_the_fleet(places: Places) -> None:
@@ -61,7 +62,7 @@ def test_the_last_places_are_kept_for_those_who_carry_the_fleet(places: Places) 
 @pytest.mark.parametrize("limit", range(1, 5))
 def test_of_a_few_places_one_owner_has_at_least_one(limit: int) -> None:
     with ExitStack() as stack:
-        assert take(Places(limit, "streams are open"), stack, principal("a")) == (limit + 1) // 2
+        assert take(Places(limit, "streams are open"), stack, principal("a")) == ceil(limit * SHARE)
 
 
 @pytest.mark.parametrize("program", ["registry", "monitor", "gateway"])

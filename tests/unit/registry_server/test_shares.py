@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from grid.events.v1 import event_service_pb2
 from grid.registry.v1 import heartbeat_pb2, registry_service_pb2
 from grid_model.errors import QuotaExceeded
 
+from grid_hosting import shares
 from registry_server.core import registry_reads
 from registry_server.io import grpc_events, grpc_registry
 from tests.support.secured import AGENT, GATEWAY, Secured, bearer, secured
@@ -65,6 +67,12 @@ async def test_an_agent_leaves_places_for_others(
             call.cancel()
 
 
+@pytest.fixture(autouse=True)
+def one_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The share of an owner is one half, so that few places are enough."""
+    monkeypatch.setattr(shares, "SHARE", Fraction(1, 2))
+
+
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     """A registry with room for four services."""
@@ -72,7 +80,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     return Bench()
 
 
-def test_an_owner_registers_at_most_half_of_all_services(bench: Bench) -> None:
+def test_an_owner_registers_at_most_its_share_of_all_services(bench: Bench) -> None:
     bench.register(WORKER, "worker-1")
     bench.register(WORKER, "worker-2")
     bench.register(WORKER, "worker-2")
