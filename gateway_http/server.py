@@ -118,6 +118,8 @@ def port_of(app: Any, gateway: Gateway, tls: ssl.SSLContext | None) -> Port:
             http=PromptProtocol,
             ws=PromptWebSocket,
             ws_max_size=MOST_PACKET,
+            # Compressed, 80 bytes of a client that nobody has identified could become a message of MOST_PACKET.
+            ws_per_message_deflate=False,
             loop="none",
             lifespan="auto",
             log_config=None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ import uvicorn
 
 from gateway_http.http import prompt_websockets
 from gateway_http.http.prompt_requests import MOST_UNANSWERED, PromptProtocol
-from gateway_http.http.prompt_websockets import PromptWebSocket
+from gateway_http.http.prompt_websockets import MOST_FRAMES, PART, PromptWebSocket
+from gateway_http.server import port_of
 from tests.support.waiting import eventually
 
 HEAD = (
@@ -76,6 +78,33 @@ async def serving(*, accepts: bool = True, limit: int | None = None) -> AsyncIte
             each.close()
         rig.server.should_exit = rig.server.force_exit = True
         await task
+
+
+@pytest.mark.parametrize("frame", [b"\x81\x80mask", b"\x89\x80mask"], ids=["message", "ping"])
+@pytest.mark.parametrize("accepts", [True, False])
+async def test_many_frames_at_once_end_a_web_socket(
+    frame: bytes, accepts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handled: list[None] = []
+    for name in ("handle_text", "handle_ping"):
+        original = getattr(PromptWebSocket, name)
+
+        def noted(protocol: PromptWebSocket, *given: Any, original: Any = original) -> None:
+            handled.append(None)
+            original(protocol, *given)
+
+        monkeypatch.setattr(PromptWebSocket, name, noted)
+    async with serving(accepts=accepts) as rig:
+        _, writer = await rig.connect(HEAD + b"\r\n")
+        await eventually(lambda: any(isinstance(each, PromptWebSocket) for each in rig.server.server_state.connections))
+        writer.write(frame * 40_000)
+        await eventually(lambda: rig.open == 0)
+    assert len(handled) <= MOST_FRAMES + PART // len(frame) + 1
+
+
+def test_the_ports_do_not_compress_web_sockets() -> None:
+    port = port_of(None, SimpleNamespace(config=SimpleNamespace(max_connections=10)), None)  # type: ignore[arg-type]
+    assert not port.config.ws_per_message_deflate
 
 
 @pytest.mark.parametrize(
