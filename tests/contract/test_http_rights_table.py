@@ -36,7 +36,7 @@ from tests.support.known import Known
 
 # ok: the application answers. who: UNAUTHENTICATED. denied: PERMISSION_DENIED. `some` is an observer and `team` an
 # operator of own-* only, and `old` an old client in a network of legacy_open_to, whose principal has the roles agent
-# and observer. A login at an issuer (/session/oidc) is only for a browser in which the page began it: for nobody here.
+# and observer. A login (POST /session, and /session/oidc at an issuer) is only for the page in a browser.
 TABLE = """
                                                   nobody agent  observer some   relay  judge  operator team   admin  old
 registry GET    /docs                             who    ok     ok       ok     ok     ok     ok       ok     ok     ok
@@ -102,7 +102,7 @@ hmi      GET    /v1/sd/prometheus                 who    denied ok       denied 
 hmi      GET    /                                 ok     ok     ok       ok     ok     ok     ok       ok     ok     ok
 hmi      GET    /dashboard/{file}                 ok     ok     ok       ok     ok     ok     ok       ok     ok     ok
 hmi      GET    /session                          who    ok     ok       ok     ok     ok     ok       ok     ok     who
-hmi      POST   /session                          ok     ok     ok       ok     ok     ok     ok       ok     ok     ok
+hmi      POST   /session                          denied denied denied   denied denied denied denied   denied denied denied
 hmi      DELETE /session                          who    ok     ok       ok     ok     ok     ok       ok     ok     who
 hmi      POST   /session/oidc                     denied denied denied   denied denied denied denied   denied denied denied
 hmi      GET    /session/oidc                     denied denied denied   denied denied denied denied   denied denied denied

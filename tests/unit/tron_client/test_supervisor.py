@@ -534,7 +534,7 @@ def test_alerts_and_events_with_any_details_stop_no_supervisor(
     with Supervisor(parent, children.restart):
         children.start("a")
         hostile = [children.accuse("gone", details=everywhere(value)) for value in VALUES]
-        hostile = [each for each, value in zip(hostile, VALUES, strict=True) if value != ["a"] * 1000]
+        hostile = [each for each, value in zip(hostile, VALUES, strict=True) if value != ["a"] * 50]
         fake.wait_for(lambda: set(hostile) <= set(fake.acknowledged))
         alert_id = children.kill("a")
         fake.wait_for(lambda: alert_id in fake.acknowledged)
