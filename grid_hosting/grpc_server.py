@@ -45,12 +45,19 @@ def build_server(
     error of a servicer.
     """
     options = server_options(max_message_bytes, max_connection_age, max_streams)
-    admitting = [] if admission is None else [admission]
-    ordered = [LateRequests(), ErrorInterceptor(), *admitting, RequestReader(), *interceptors]
-    server = MainLoopServer(ordered, options)  # type: ignore[abstract]  # not at run time
+    server = MainLoopServer(in_order(admission, interceptors), options)  # type: ignore[abstract]  # not at run time
     register(server)
     enable_reflection(services, server)
     return BoundServer(server, _bind(server, listen, credentials))
+
+
+def in_order(
+    admission: grpc.aio.ServerInterceptor | None = None, interceptors: Sequence[grpc.aio.ServerInterceptor] = ()
+) -> list[grpc.aio.ServerInterceptor]:
+    """Return all interceptors of a server in the order in which they see a call; for the arguments, see
+    `build_server`."""
+    admitting = [] if admission is None else [admission]
+    return [LateRequests(), ErrorInterceptor(), *admitting, RequestReader(), *interceptors]
 
 
 def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials | None) -> str:

@@ -184,7 +184,6 @@ class ErrorInterceptor(WrappingInterceptor):
 
 
 def _wrap(handler: Any, method: str) -> Handler:
-    deserializer = _tolerant(handler.request_deserializer)
     function, make = kind_of(handler)
 
     async def fail(error: Exception, context: grpc.aio.ServicerContext[Any, Any]) -> None:
@@ -207,20 +206,19 @@ def _wrap(handler: Any, method: str) -> Handler:
         async def answer_many(request: Any, context: Any) -> AsyncIterator[Any]:
             _TASK.set(_this_task())
             try:
-                async for response in function(decoded(request), context):
+                async for response in function(request, context):
                     yield response
             except Exception as error:
                 await fail(error, context)
 
         # A handler that iterates over its requests is that of a library: it gets no placeholder, but the exception.
-        read = handler.request_deserializer if handler.request_streaming else deserializer
-        return make(answer_many, read, handler.response_serializer)
+        return make(answer_many, handler.request_deserializer, handler.response_serializer)
 
     async def answer(request: Any, context: Any) -> Any:
         _TASK.set(_this_task())
         try:
-            return await function(request if handler.request_streaming else decoded(request), context)
+            return await function(request, context)
         except Exception as error:
             await fail(error, context)
 
-    return make(answer, deserializer, handler.response_serializer)
+    return make(answer, _tolerant(handler.request_deserializer), handler.response_serializer)

@@ -1,7 +1,7 @@
-"""The real gRPC handlers of a server, called without a network: with bytes, behind the interceptor of all servers.
+"""The real gRPC handlers of a server, called without a network: with bytes, behind the interceptors of all servers.
 
-`Doors` takes what a server takes at its registration. A call runs what gRPC would run: the deserializer of the method,
-the wrapped handler, the serializer of its answers.
+`Doors` takes what a server takes at its registration. A call runs what gRPC would run: the wrapped handler, which reads
+the request, and the serializer of its answers.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import inspect
 from collections.abc import Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import grpc
 
-from grid_hosting.status import ErrorInterceptor
+from grid_hosting.grpc_server import in_order
 
 ANSWERED_WITHIN = 10.0
 """Seconds within which a call must be answered."""
@@ -31,7 +32,7 @@ class Doors:
 
     def __init__(self) -> None:
         self._handlers: dict[str, Any] = {}
-        self._interceptor = ErrorInterceptor()
+        self._interceptors = in_order()
 
     def add_generic_rpc_handlers(self, handlers: Iterable[Any]) -> None:
         """Ignore these: generated code adds each handler by `add_registered_method_handlers` too."""
@@ -51,16 +52,19 @@ class Doors:
         async def found(_: Any) -> Any:
             return self._handlers[method]
 
-        return await self._interceptor.intercept_service(found, cast(Any, _Details(method)))
+        find = found
+        for interceptor in reversed(self._interceptors):
+            find = partial(interceptor.intercept_service, find)
+        return await find(cast(Any, _Details(method)))
 
     async def call(self, method: str, data: bytes) -> grpc.StatusCode:
         """Make a call with one request. Return its status; a stream of answers is read up to STREAM_LENGTH messages.
         Raises AssertionError if there is no answer, or a forbidden one."""
-        context = CallContext()
+        context = CallContext(data)
         handler = await self.handler(method)
         try:
             async with asyncio.timeout(ANSWERED_WITHIN):
-                await self._answer(handler, handler.request_deserializer(data), context)
+                await self._answer(handler, context)
         except TimeoutError:
             raise AssertionError(f"{method}: no answer within {ANSWERED_WITHIN:g} s") from None
         except grpc.aio.AbortError:
@@ -68,14 +72,13 @@ class Doors:
         context.check(method)
         return context.code
 
-    async def _answer(self, handler: Any, request: Any, context: CallContext) -> None:
+    async def _answer(self, handler: Any, context: CallContext) -> None:
         if not handler.response_streaming:
-            function = handler.unary_unary
-            handler.response_serializer(await function(request, context))
+            handler.response_serializer(await handler.stream_unary(None, context))
             return
-        function = handler.unary_stream
+        function = handler.stream_stream
         assert inspect.isasyncgenfunction(function)
-        async with aclosing(function(request, context)) as answers:
+        async with aclosing(function(None, context)) as answers:
             for _ in range(STREAM_LENGTH):
                 # A stream that has nothing to send for now waits; that is an answer too.
                 waiting = asyncio.ensure_future(anext(answers, None))
@@ -102,10 +105,16 @@ class _Details:
 class CallContext:
     """What a handler gets beside the request; remembers how the call ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, *requests: bytes) -> None:
+        """`requests` are the messages of the client."""
         self.code = grpc.StatusCode.OK
         self.text = ""
         self.opened = False
+        self._requests = iter(requests)
+
+    async def read(self) -> Any:
+        """Return the next message of the client."""
+        return next(self._requests, grpc.aio.EOF)
 
     def peer(self) -> str:
         """Return the address of the caller."""
