@@ -87,3 +87,11 @@ def usual_address(text: str) -> str | None:
         return str(ipaddress.ip_address(text))
     except ValueError:
         return None
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """Return the authority in an absolute URL of a request line, without user information, and everything that follows
+    it. The authority may be invalid, and both are empty for any other target; this raises nothing."""
+    rest = target.partition("://")[2]
+    end = min((at for mark in "/?#" if (at := rest.find(mark)) >= 0), default=len(rest))
+    return rest[:end].rpartition("@")[2], rest[end:]

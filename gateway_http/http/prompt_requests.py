@@ -23,6 +23,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway_http.http.asgi import CERTIFICATE_SERIAL
 from grid_hosting.credential import serial_of
+from grid_hosting.http_hosts import split_target
 from grid_hosting.rare_lines import RareTexts
 
 REQUEST_WITHIN = 30.0
@@ -229,11 +230,10 @@ class PromptProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _split_target(self) -> None:
-        scheme, separator, rest = self.url.partition(b"://")
+        scheme, separator, _ = self.url.partition(b"://")
         if not separator or scheme.lower() not in (b"http", b"https"):
             return  # CONNECT, or no target at all: it is refused as no path of ours
-        end = min((at for mark in b"/?#" if (at := rest.find(mark)) >= 0), default=len(rest))
-        authority, path = rest[:end].rpartition(b"@")[2], rest[end:]
+        authority, path = (each.encode("latin-1") for each in split_target(self.url.decode("latin-1")))
         self.url = path if path.startswith(b"/") else b"/" + path
         self.headers[:] = [each for each in self.headers if each[0] != b"host"]
         self.headers.append((b"host", authority))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
+from grid_hosting.http_hosts import split_target
 from grid_hosting.http_rules import HEADERS, HOST, HttpRules
 from grid_hosting.telemetry.scrapers import Scrapers
 
@@ -54,6 +55,4 @@ def with_asked_host(environ: dict[str, Any], target: str) -> dict[str, Any]:
     Host header, as RFC 9112 requires. A host that is not valid is refused by the rules later."""
     if target.startswith("/"):
         return environ
-    rest = target.partition("://")[2]
-    end = min((at for mark in "/?#" if (at := rest.find(mark)) >= 0), default=len(rest))
-    return {**environ, "HTTP_HOST": rest[:end].rpartition("@")[2]}
+    return {**environ, "HTTP_HOST": split_target(target)[0]}
