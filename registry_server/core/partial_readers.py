@@ -13,7 +13,7 @@ from grid_model.errors import RevisionCompacted
 
 from registry_server.core.changes import Change
 from registry_server.core.commits import Commits
-from registry_server.core.readers import PART, ServiceReader
+from registry_server.core.readers import ServiceReader, in_parts
 from registry_server.core.reading_rights import Access, ReadingRights, as_seen
 from registry_server.core.registry import Registry
 
@@ -87,7 +87,7 @@ class PartialReader:
     def _entered(self, changed: set[str]) -> Iterator[Sequence[Change]]:
         """Yield the services that did not change, but of which the caller may read more than it was shown."""
         scope = self._scope
-        for ids in _in_parts(list(scope)):
+        for ids in in_parts(list(scope)):
             found: list[Change] = []
             for service_id in ids:
                 access = scope[service_id]
@@ -104,7 +104,7 @@ class PartialReader:
 
     def _left(self, changed: set[str]) -> Iterator[Sequence[Change]]:
         """Yield the services that did not change, but of which the caller may read less than it was shown."""
-        for ids in _in_parts(list(self._shown)):
+        for ids in in_parts(list(self._shown)):
             found: list[Change] = []
             for service_id in ids:
                 access = self._rights.access_in(self._scope, service_id)
@@ -120,7 +120,3 @@ class PartialReader:
                     self._shown[service_id] = service.incarnation, access
                 found.append(Change(self.revision, service_id, service))
             yield found
-
-
-def _in_parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (ids[start : start + PART] for start in range(0, len(ids), PART))

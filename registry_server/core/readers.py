@@ -7,6 +7,7 @@ state, or is notified of a gap.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from grid_model.event import Event
 
@@ -15,6 +16,8 @@ from registry_server.core.commits import Commits
 from registry_server.core.event_log import EventFilter
 from registry_server.core.registry import Registry
 from registry_server.core.service import Service
+
+T = TypeVar("T")
 
 PAGE = 500
 """Number of events that are read at a time."""
@@ -45,10 +48,9 @@ class ServiceReader:
         snapshot, missed = self._snapshot, self._missed
         self._snapshot, self._missed = [], []
         as_heard, revision = self._registry.as_heard, self.revision
-        for start in range(0, len(snapshot), PART):
-            part = snapshot[start : start + PART]
+        for part in in_parts(snapshot):
             yield [Change(revision, each.spec.service_id, as_heard(each)) for each in part]
-        yield from _in_parts(missed)
+        yield from in_parts(missed)
 
     def next(self) -> Iterator[Sequence[Change]]:
         """Return the changes that became visible since the last call, in parts. Raises RevisionCompacted for a reader
@@ -58,11 +60,12 @@ class ServiceReader:
             return iter(())
         changes = self._registry.changes_since(self.revision)
         self.revision = visible
-        return _in_parts([change for change in changes if change.revision <= visible])
+        return in_parts([change for change in changes if change.revision <= visible])
 
 
-def _in_parts(changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
-    return (changes[start : start + PART] for start in range(0, len(changes), PART))
+def in_parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Return the items in parts of at most PART."""
+    return (items[start : start + PART] for start in range(0, len(items), PART))
 
 
 class EventReader:
