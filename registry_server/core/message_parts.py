@@ -8,6 +8,7 @@ from grid_model.errors import FieldError, InvalidRequest
 
 from registry_server.core.columns import PATH
 from registry_server.core.stream_messages import AgentMessage, AlertAck, Beats, Invalid, Registers
+from registry_server.core.validation import too_many_elements
 
 MAX_REGISTERS = 1000
 """Maximum number of registrations in one message."""
@@ -26,7 +27,7 @@ microseconds, so a part takes up to 3 ms."""
 def registrations_of(message: Registers) -> Iterator[AgentMessage]:
     """Yield the registrations of one message. If there are too many, yield a single Invalid instead."""
     if message.count > MAX_REGISTERS:
-        yield Invalid(too_many("registers.registers", message.count, MAX_REGISTERS))
+        yield Invalid(InvalidRequest.of(too_many_elements("registers.registers", message.count, MAX_REGISTERS)))
     else:
         yield from message.registers
 
@@ -40,8 +41,7 @@ def parts_of_beats(message: Beats) -> Iterator[Beats]:
     if len(beats) + in_columns > MAX_BEATS:
         path = f"{PATH}.incarnations" if in_columns else "beats.beats"
         beside = f", and beats.beats has {len(beats)}" if in_columns and beats else ""
-        why = f"has {in_columns or len(beats)} elements{beside}; at most {MAX_BEATS} heartbeats are allowed"
-        raise InvalidRequest.of(FieldError(path, why))
+        raise too_many_beats(path, in_columns or len(beats), beside)
     return _parts(message, len(beats) + in_columns)
 
 
@@ -60,11 +60,13 @@ def parts_of_acks(alert_ids: Sequence[str]) -> Iterator[AlertAck]:
     """Yield the acknowledgements of one message in parts of at most PART, each alert once. Raises InvalidRequest,
     before the first part, if there are too many."""
     if len(alert_ids) > MAX_ALERT_IDS:
-        raise too_many("ack.alert_ids", len(alert_ids), MAX_ALERT_IDS)
+        raise InvalidRequest.of(too_many_elements("ack.alert_ids", len(alert_ids), MAX_ALERT_IDS))
     each = tuple(dict.fromkeys(alert_ids))
     return (AlertAck(each[first : first + PART]) for first in range(0, len(each), PART))
 
 
-def too_many(path: str, count: int, limit: int) -> InvalidRequest:
-    """Return the error for a field with more than `limit` elements."""
-    return InvalidRequest.of(FieldError(path, f"has {count} elements; at most {limit} are allowed"))
+def too_many_beats(path: str, count: int, beside: str = "") -> InvalidRequest:
+    """Return the error for a message with more than MAX_BEATS heartbeats, of which `count` are in the field `path`;
+    `beside` says where the others are."""
+    why = f"has {count} elements{beside}; at most {MAX_BEATS} heartbeats are allowed"
+    return InvalidRequest.of(FieldError(path, why))

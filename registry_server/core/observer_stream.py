@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from grid_model.errors import Draining, FieldError, InvalidRequest, ReaderTooSlow
+from grid_model.errors import Draining, InvalidRequest, ReaderTooSlow
 from grid_model.event import Event
 from grid_model.observation import Delivery, Forebear, Frame, ReportDeadline
 from grid_model.verdict import AlertCopy, StandingSuspicion, Verdict, VerdictOutcome, VerdictResult
@@ -16,7 +16,14 @@ from registry_server.core.facts import facts_of
 from registry_server.core.observations import Unread
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant
-from registry_server.core.validation import MAX_ALERT_VALUES, MAX_OBJECT_BYTES, check_event, check_id, count_values
+from registry_server.core.validation import (
+    MAX_ALERT_VALUES,
+    MAX_OBJECT_BYTES,
+    check_event,
+    check_id,
+    count_values,
+    too_many_elements,
+)
 
 MAX_IN_FRAME = 500
 """Maximum number of facts in one message. 500 services take about 50 KB, and 5 ms in which nothing else is served."""
@@ -195,8 +202,8 @@ class VerdictCall:
         """Set the report deadlines of incarnations, which `finish` applies. Raises InvalidRequest if there are too
         many."""
         if len(deadlines) > MAX_DEADLINES:
-            error = f"has {len(deadlines)} elements; at most {MAX_DEADLINES} are allowed"
-            raise InvalidRequest.of(FieldError("report_deadlines.incarnations", error))
+            path = "report_deadlines.incarnations"
+            raise InvalidRequest.of(too_many_elements(path, len(deadlines), MAX_DEADLINES))
         self._deadlines = deadlines
 
     def finish(

@@ -115,8 +115,7 @@ def check_spec(spec: Declaration, *, as_sent: bool = False) -> Declaration:
 
 def _check_refused(patterns: tuple[str, ...]) -> list[FieldError]:
     if len(patterns) > MAX_REFUSED:
-        why = f"has {len(patterns)} elements; at most {MAX_REFUSED} are allowed"
-        return [FieldError("service.refused_children", why)]
+        return [too_many_elements("service.refused_children", len(patterns), MAX_REFUSED)]
     errors: list[FieldError] = []
     for index, pattern in enumerate(patterns):
         path = f"service.refused_children[{index}]"
@@ -239,6 +238,11 @@ def count_values(value: Any) -> int:
     return count
 
 
+def too_many_elements(path: str, count: int, most: int) -> FieldError:
+    """Return the error for a field with more than `most` elements."""
+    return FieldError(path, f"has {count} elements; at most {most} are allowed")
+
+
 def too_many_values(most: int) -> str:
     """Return the description of the error that a JSON object has more than `most` values."""
     return f"has more than {most} values, counted at all levels"
@@ -246,13 +250,13 @@ def too_many_values(most: int) -> str:
 
 def _check_caps(caps: tuple[str, ...]) -> list[FieldError]:
     if len(caps) > MAX_CAPS:
-        return [FieldError("service.caps", f"has {len(caps)} elements; at most {MAX_CAPS} are allowed")]
+        return [too_many_elements("service.caps", len(caps), MAX_CAPS)]
     return [error for index, cap in enumerate(caps) for error in check_text(f"service.caps[{index}]", cap, 1, MAX_CAP)]
 
 
 def _check_caps_as_sent(caps: tuple[str, ...]) -> list[FieldError]:
     if len(caps) > MAX_CAPS_AS_SENT:
-        return [FieldError("service.caps", f"has {len(caps)} elements; at most {MAX_CAPS_AS_SENT} are allowed")]
+        return [too_many_elements("service.caps", len(caps), MAX_CAPS_AS_SENT)]
     if sum(len(cap.encode("utf-8", "replace")) + 2 for cap in caps) > MAX_OBJECT_BYTES:
         return [FieldError("service.caps", f"is larger than {MAX_OBJECT_BYTES} bytes")]
     return []

@@ -12,7 +12,7 @@ from grid_model.wire import duration, timestamp_at
 from grid_hosting.status import decoded
 from registry_server.core import effects
 from registry_server.core.columns import PATH, Columns
-from registry_server.core.message_parts import MAX_BEATS
+from registry_server.core.message_parts import MAX_BEATS, too_many_beats
 from registry_server.core.stream_messages import (
     Abandoned,
     AgentMessage,
@@ -71,8 +71,7 @@ def _to_columns(columns: heartbeat_pb2.BeatColumns) -> Columns:
     figures = {field.name: column for field, column in columns.ListFields()}
     incarnations, sequence = figures.pop("incarnations", ()), figures.pop("sequence", 0)
     if len(incarnations) > MAX_BEATS:
-        why = f"has {len(incarnations)} elements; at most {MAX_BEATS} heartbeats are allowed"
-        raise InvalidRequest.of(FieldError(f"{PATH}.incarnations", why))
+        raise too_many_beats(f"{PATH}.incarnations", len(incarnations))
     incarnations = incarnations[:]
     return Columns(incarnations, sequence, figures)
 

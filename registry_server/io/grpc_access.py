@@ -34,6 +34,7 @@ from grid_hosting.access.trail import AuditTrail
 from grid_hosting.authentication import current_principal
 from grid_hosting.credential import Credential
 from grid_hosting.open_counts import OpenCounts
+from registry_server.core.validation import too_many_elements
 from registry_server.io.access import Access
 from registry_server.io.loop import RegistryLoop
 
@@ -241,9 +242,7 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
         on disk; records of refusals are added to the counts of refusals."""
         _check_authenticated()
         if len(request.records) > MAX_AUDIT:
-            raise InvalidRequest.of(
-                FieldError("records", f"has {len(request.records)} elements; at most {MAX_AUDIT} are allowed")
-            )
+            raise InvalidRequest.of(too_many_elements("records", len(request.records), MAX_AUDIT))
         reporter = current_principal()
         reported = [_reported(f"records[{number}]", each) for number, each in enumerate(request.records)]
         records = self._reports.accept(reported, reporter, time.monotonic(), time.time())

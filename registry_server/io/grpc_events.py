@@ -17,7 +17,7 @@ from grid_hosting.shares import Places
 from grid_hosting.turns import Turn
 from registry_server.core.event_log import EventFilter
 from registry_server.core.readers import PAGE, EventReader
-from registry_server.core.validation import MAX_NAME, MAX_SERVICE_ID, check_published, check_text
+from registry_server.core.validation import MAX_NAME, MAX_SERVICE_ID, check_published, check_text, too_many_elements
 from registry_server.io import answers, translate
 from registry_server.io.callers import Callers
 from registry_server.io.loop import RegistryLoop
@@ -181,5 +181,5 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
 
 def _filter(recipient: str, service_id: str, types: Any) -> EventFilter:
     if len(types) > MAX_TYPES:
-        raise InvalidRequest.of(FieldError("types", f"has {len(types)} elements; at most {MAX_TYPES} are allowed"))
+        raise InvalidRequest.of(too_many_elements("types", len(types), MAX_TYPES))
     return EventFilter(recipient, service_id, frozenset(types))

@@ -10,7 +10,7 @@ import grpc
 import structlog
 from grid.registry.v1 import observation_pb2
 from grid_model import wire
-from grid_model.errors import FieldError, InvalidRequest
+from grid_model.errors import InvalidRequest
 from grid_model.observer_codec import (
     decode_copy,
     decode_deadlines,
@@ -26,6 +26,7 @@ from grid_hosting.pauses import PAUSES
 from grid_hosting.turns import Turn
 from registry_server.core.facts import facts_of
 from registry_server.core.observer_stream import ObserverStream, VerdictCall
+from registry_server.core.validation import too_many_elements
 from registry_server.io.loop import RegistryLoop
 
 log = structlog.get_logger("rpc")
@@ -85,7 +86,7 @@ class ObserverService:
         for name in ("verdicts", "standing", "notices"):
             count = len(getattr(request, name))
             if count > MAX_AT_ONCE:
-                raise InvalidRequest.of(FieldError(name, f"has {count} elements; at most {MAX_AT_ONCE} are allowed"))
+                raise InvalidRequest.of(too_many_elements(name, count, MAX_AT_ONCE))
         if request.HasField("report_deadlines"):
             call.defer(decode_deadlines(request.report_deadlines))
         turn = Turn("verdicts", before_rest=loop.flush)

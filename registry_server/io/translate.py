@@ -23,6 +23,7 @@ from registry_server.core.validation import (
     MAX_COSTS,
     MAX_OBJECT_VALUES,
     MAX_REFUSED,
+    too_many_elements,
     too_many_values,
 )
 
@@ -45,7 +46,7 @@ def to_declaration(message: service_pb2.Service) -> Declaration:
     for name, most in _MOST_ELEMENTS:
         count = len(getattr(message, name))
         if count > most:
-            raise InvalidRequest.of(FieldError(f"service.{name}", f"has {count} elements; at most {most} are allowed"))
+            raise InvalidRequest.of(too_many_elements(f"service.{name}", count, most))
     check_values("service.labels", message.labels)
     return declaration_codec.decode(message)
 
