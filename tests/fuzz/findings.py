@@ -5,17 +5,20 @@ from __future__ import annotations
 
 from tests.fuzz.cases import Case, Step
 from tests.fuzz.file_targets import queue_file, registry_file
-from tests.fuzz.http2_bytes import DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame, header_block
+from tests.fuzz.http2_bytes import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    PREFACE,
+    SETTINGS,
+    call_headers,
+    frame,
+    header_block,
+)
 from tests.fuzz.http_bytes import UPGRADE
 
-_CALL = (
-    (b":method", b"POST"),
-    (b":scheme", b"http"),
-    (b":path", b"/\xed\xa0\x80"),
-    (b":authority", b"localhost"),
-    (b"content-type", b"application/grpc"),
-    (b"te", b"trailers"),
-)
+_CALL = call_headers(b"/\xed\xa0\x80")
 _NO_BODY = frame(DATA, END_STREAM, 1, b"")
 
 FINDINGS: list[tuple[str, str, Case]] = [

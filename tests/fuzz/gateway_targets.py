@@ -4,10 +4,8 @@ same process."""
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import socket
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 from pathlib import Path
@@ -29,6 +27,7 @@ from tests.fuzz.registry_targets import BYSTANDER, memory_folder
 from tests.fuzz.targets import Target, sequences, step
 from tests.fuzz.tron_targets import TronRig
 from tests.support.known import Known
+from tests.support.zones import zone
 
 KEYS = ("registry_http", "tron_http", "events_http", "hmi_http")
 FAR_EAST = "Pacific/Kiritimati"
@@ -260,7 +259,7 @@ def open_secured_gateway() -> AbstractContextManager[GatewayRig]:
 def open_gateway(kind: type[GatewayRig] = GatewayRig) -> Iterator[GatewayRig]:
     """Run a registry, a TRON and a gateway in a time zone far from UTC until the block ends."""
     with (
-        _time_zone(FAR_EAST),
+        zone(FAR_EAST),
         raised() as alarms,
         TemporaryDirectory(prefix="fuzz-", dir=memory_folder()) as folder,
         asyncio.Runner() as runner,
@@ -272,20 +271,6 @@ def open_gateway(kind: type[GatewayRig] = GatewayRig) -> Iterator[GatewayRig]:
         finally:
             runner.run(rig.stop())
         alarms.check()
-
-
-@contextmanager
-def _time_zone(name: str) -> Iterator[None]:
-    before = os.environ.get("TZ")
-    os.environ["TZ"] = name
-    time.tzset()
-    try:
-        yield
-    finally:
-        os.environ.pop("TZ")
-        if before is not None:
-            os.environ["TZ"] = before
-        time.tzset()
 
 
 def _steps(key: str, connections: Sequence[str] = ("0", "1")) -> list[st.SearchStrategy[Step]]:

@@ -24,6 +24,18 @@ def header_block(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
     return b"".join(b"\x00" + _text(name) + _text(value) for name, value in headers)
 
 
+def call_headers(path: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a plaintext gRPC call of the method with this path."""
+    return [
+        (b":method", b"POST"),
+        (b":scheme", b"http"),
+        (b":path", path),
+        (b":authority", b"localhost"),
+        (b"content-type", b"application/grpc"),
+        (b"te", b"trailers"),
+    ]
+
+
 def message(data: bytes, *, compressed: int = 0, length: int | None = None) -> bytes:
     """Return a message with the prefix of gRPC."""
     return struct.pack("!BI", compressed, len(data) if length is None else length & 0xFFFFFFFF) + data
@@ -88,16 +100,8 @@ _PAYLOADS = (
 def _call(
     method: str, more: Sequence[tuple[bytes, bytes]], data: bytes, compressed: int, length: int | None, stream: int
 ) -> bytes:
-    headers = [
-        (b":method", b"POST"),
-        (b":scheme", b"http"),
-        (b":path", method.encode(errors="surrogatepass")),
-        (b":authority", b"localhost"),
-        (b"content-type", b"application/grpc"),
-        (b"te", b"trailers"),
-        *more,
-    ]
-    opening = frame(HEADERS, END_HEADERS, stream, header_block(headers))
+    headers = header_block([*call_headers(method.encode(errors="surrogatepass")), *more])
+    opening = frame(HEADERS, END_HEADERS, stream, headers)
     body = message(data, compressed=compressed, length=length)
     parts = [body[start : start + 16_000] for start in range(0, len(body), 16_000)]
     return opening + b"".join(

@@ -16,6 +16,7 @@ from tests.fuzz.http2_bytes import (
     HEADERS,
     PREFACE,
     SETTINGS,
+    call_headers,
     frame,
     header_block,
     message,
@@ -28,16 +29,7 @@ INITIAL_WINDOW_SIZE = 4
 def unread_calls(address: str, method: str, request: Message, number: int = 1) -> Iterator[None]:
     """Keep `number` calls open on one plaintext connection, of which no answer is read."""
     host, _, port = address.rpartition(":")
-    headers = header_block(
-        [
-            (b":method", b"POST"),
-            (b":scheme", b"http"),
-            (b":path", method.encode()),
-            (b":authority", b"localhost"),
-            (b"content-type", b"application/grpc"),
-            (b"te", b"trailers"),
-        ]
-    )
+    headers = header_block(call_headers(method.encode()))
     body = message(request.SerializeToString())
     with socket.create_connection((host, int(port)), timeout=5) as connection:
         connection.sendall(PREFACE + frame(SETTINGS, 0, 0, struct.pack("!HI", INITIAL_WINDOW_SIZE, 0)))

@@ -22,6 +22,7 @@ from tests.fuzz.http2_bytes import (
     HEADERS,
     PREFACE,
     SETTINGS,
+    call_headers,
     frame,
     header_block,
     message,
@@ -51,15 +52,7 @@ async def serving() -> AsyncIterator[BoundServer]:
 
 async def answer(address: str, headers: dict[bytes, bytes]) -> bytes:
     """All bytes with which the server answers a unary call with these headers in place of the usual ones."""
-    usual = {
-        b":method": b"POST",
-        b":scheme": b"http",
-        b":path": CHECK,
-        b":authority": b"localhost",
-        b"content-type": b"application/grpc",
-        b"te": b"trailers",
-    }
-    block = header_block(list({**usual, **headers}.items()))
+    block = header_block(list({**dict(call_headers(CHECK)), **headers}.items()))
     host, _, port = address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(PREFACE + frame(SETTINGS, 0, 0, b"") + frame(HEADERS, END_HEADERS, 1, block))

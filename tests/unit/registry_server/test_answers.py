@@ -12,7 +12,6 @@ from grid.events.v1 import event_service_pb2
 from grid.registry.v1 import registry_service_pb2 as pb
 from grid_model.declaration import Declaration
 
-from grid_hosting import turns
 from registry_server.core.changes import Change
 from registry_server.core.effects import Registered
 from registry_server.core.publish_rate import PublishRate
@@ -27,6 +26,7 @@ from registry_server.io.callers import Callers
 from registry_server.io.grpc_events import EventService
 from registry_server.io.grpc_listing import ServiceLists
 from registry_server.io.loop import RegistryLoop
+from tests.support.turn_count import count_rests
 from tests.unit.registry_server.builders import make_event
 from tests.unit.registry_server.test_listing import NO_CONTEXT, running
 from tests.unit.registry_server.test_rights import principal
@@ -38,17 +38,13 @@ ZEROS = {"a": [0] * 999}
 @pytest.fixture
 def rests(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """Each piece of work takes a whole turn; return the number of turns."""
-    counted = 0
-    rest = turns.Turn.rest
+    return count_rests(monkeypatch).__len__
 
-    async def counting(turn: turns.Turn) -> None:
-        nonlocal counted
-        counted += 1
-        await rest(turn)
 
-    monkeypatch.setattr(turns, "LONGEST", 0.0)
-    monkeypatch.setattr(turns.Turn, "rest", counting)
-    return lambda: counted
+def publish_large(loop: RegistryLoop, count: int) -> None:
+    """Publish this many events with ZEROS."""
+    for _ in range(count):
+        loop.registry.publish(make_event(details=ZEROS), loop.now())
 
 
 async def all_events(loop: RegistryLoop, **asked: object) -> tuple[list[int], list[int]]:
@@ -69,8 +65,7 @@ async def test_a_page_of_large_events_ends_early_and_none_is_lost(
 ) -> None:
     monkeypatch.setattr(answers, "MOST_BYTES", 100_000)
     async with running(tmp_path) as loop:
-        for _ in range(40):
-            loop.registry.publish(make_event(details=ZEROS), loop.now())
+        publish_large(loop, 40)
         numbers, sizes = await all_events(loop)
         assert numbers == list(range(1, 41))
         assert len(sizes) == 4
@@ -82,8 +77,7 @@ async def test_the_newest_events_that_fit_are_returned_oldest_first(
 ) -> None:
     monkeypatch.setattr(answers, "MOST_BYTES", 100_000)
     async with running(tmp_path) as loop:
-        for _ in range(40):
-            loop.registry.publish(make_event(details=ZEROS), loop.now())
+        publish_large(loop, 40)
         numbers, sizes = await all_events(loop, newest=True)
         assert numbers == list(range(31, 41))
         assert len(sizes) == 1
@@ -93,8 +87,7 @@ async def test_each_event_of_a_page_may_be_encoded_in_a_turn_of_its_own(
     tmp_path: Path, rests: Callable[[], int]
 ) -> None:
     async with running(tmp_path) as loop:
-        for _ in range(40):
-            loop.registry.publish(make_event(details=ZEROS), loop.now())
+        publish_large(loop, 40)
         before = rests()
         numbers, _ = await all_events(loop)
         assert numbers == list(range(1, 41))

@@ -22,33 +22,19 @@ from registry_server.io.callers import Callers
 from registry_server.io.grpc_heartbeat import HeartbeatStreams
 from registry_server.io.loop import RegistryLoop
 from registry_server.io.store.sqlite import SqliteStore
+from tests.support.agent_context import AgentContext
 from tests.support.waiting import eventually
 
 H = heartbeat_pb2
 
 
-class SilentAgent:
+class SilentAgent(AgentContext):
     """The context of a stream: what the agent sends is read, and what is written to it waits until it reads."""
 
     def __init__(self) -> None:
-        self.up: asyncio.Queue[Any] = asyncio.Queue()
+        super().__init__()
         self.reads = asyncio.Event()
         self.code: grpc.StatusCode | None = None
-
-    def peer(self) -> str:
-        """The address of the agent."""
-        return "ipv4:127.0.0.1:1"
-
-    def invocation_metadata(self) -> tuple[()]:
-        """No metadata."""
-        return ()
-
-    async def send_initial_metadata(self, _: Any) -> None:
-        """Do nothing."""
-
-    async def read(self) -> Any:
-        """The next message of the agent."""
-        return await self.up.get()
 
     async def write(self, _: Any) -> None:
         """Wait until the agent reads."""

@@ -14,7 +14,6 @@ from grid_model.errors import InvalidRequest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grid_hosting import turns
 from registry_server.config import Config
 from registry_server.core.columns import UNSET_ACTIVITY, Columns
 from registry_server.core.effects import Rejected, UnknownService
@@ -25,6 +24,8 @@ from registry_server.io.callers import Callers
 from registry_server.io.grpc_heartbeat import HeartbeatStreams
 from registry_server.io.loop import RegistryLoop
 from registry_server.io.store.sqlite import SqliteStore
+from tests.support.agent_context import AgentContext
+from tests.support.turn_count import count_rests
 from tests.support.waiting import eventually
 from tests.unit.registry_server.builders import at, make_event
 from tests.unit.registry_server.test_agent_stream import Beat, Bench, registers
@@ -157,27 +158,12 @@ def test_columns_that_are_too_long_are_refused_before_they_are_read() -> None:
     assert (field.field, field.description) == expected
 
 
-class Agent:
+class Agent(AgentContext):
     """The context of a stream: what the agent sends, and what was written to it."""
 
     def __init__(self) -> None:
-        self.up: asyncio.Queue[Any] = asyncio.Queue()
+        super().__init__()
         self.written: list[str] = []
-
-    def peer(self) -> str:
-        """The address of the agent."""
-        return "ipv4:127.0.0.1:1"
-
-    def invocation_metadata(self) -> tuple[()]:
-        """No metadata."""
-        return ()
-
-    async def send_initial_metadata(self, _: Any) -> None:
-        """Do nothing."""
-
-    async def read(self) -> Any:
-        """The next message of the agent."""
-        return await self.up.get()
 
     async def write(self, message: Any) -> None:
         """Note the kind."""
@@ -215,16 +201,8 @@ def large() -> Iterator[Any]:
 async def test_other_work_runs_between_the_parts_of_a_large_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: Any
 ) -> None:
-    rests: list[str] = []
     async with connected(tmp_path) as (loop, agent):
-        monkeypatch.setattr(turns, "LONGEST", 0.0)
-        rest = turns.Turn.rest
-
-        async def counted(self: Any) -> None:
-            rests.append(self._cause)
-            await rest(self)
-
-        monkeypatch.setattr(turns.Turn, "rest", counted)
+        rests = count_rests(monkeypatch)
         agent.up.put_nowait(message)
         agent.up.put_nowait(H.HeartbeatRequest(goodbye=H.Goodbye(service_id="a")))
         await eventually(lambda: "a" not in loop.registry.records, what="the message behind it")
