@@ -41,8 +41,10 @@ class Call(Generic[T]):
     """The same as `read` for an answer with many elements: yields after each element, so that other work can run."""
 
 
-def _whole(read_in_parts: Callable[[Any], Generator[None, None, T]]) -> Callable[[Any], T]:
-    """Return the function that converts an answer without a pause."""
+def _long_call(
+    service: str, method: str, request: Any, read_in_parts: Callable[[Any], Generator[None, None, T]]
+) -> Call[T]:
+    """Return a call whose answer may have many elements. `read_in_parts` converts it."""
 
     def read(answer: Any) -> T:
         parts = read_in_parts(answer)
@@ -52,7 +54,7 @@ def _whole(read_in_parts: Callable[[Any], Generator[None, None, T]]) -> Callable
             except StopIteration as end:
                 return cast("T", end.value)
 
-    return read
+    return Call(service, method, request, read, read_in_parts)
 
 
 def register(service: service_pb2.Service) -> Call[Service]:
@@ -132,7 +134,7 @@ class ServicePages:
         """Return the call for the next page; None after the last page."""
         if not self._more:
             return None
-        return Call("registry", "ListServices", self._request, _whole(self._take), self._take)
+        return _long_call("registry", "ListServices", self._request, self._take)
 
     def start_over(self, error: PageTokenExpired) -> None:
         """Begin again with the first page, because the registry no longer keeps the list. Raises `error` after too many
@@ -181,7 +183,7 @@ def list_events(**asked: Any) -> Call[EventPage]:
         first, last = answer.first_sequence, answer.last_sequence
         return EventPage(tuple(events), answer.next_after_sequence, first, last, observed_at)
 
-    return Call("events", "ListEvents", event_service_pb2.ListEventsRequest(**_checked(asked)), _whole(read), read)
+    return _long_call("events", "ListEvents", event_service_pb2.ListEventsRequest(**_checked(asked)), read)
 
 
 def subscription(**asked: Any) -> event_service_pb2.SubscribeEventsRequest:
