@@ -22,6 +22,8 @@ class Evidence:
     out_since: float
     arrived_at: float
     """When something of it last reached the registry."""
+    answered_at: float
+    """When the registry last sent it the answer to a registration: before that, it cannot send heartbeats."""
     broke_at: float
     """When the registry last saw its stream end."""
     hearing_from: float
@@ -45,7 +47,8 @@ def down_by(record: Record, agent: SimAgent, known: Evidence, policy: Policy, he
     since = max(known.out_since, known.arrived_at, known.judging_from)
     if agent.path.opened_at > known.out_since:
         since = max(since, agent.path.opened_at + SENT_AGAIN)  # the end of its stream was held up
-    by_silence = max(since, agent.busy_until + known.deaf_for if agent.busy_until else 0.0) + silence
+    busy_until = agent.busy_until + known.deaf_for if agent.busy_until else 0.0
+    by_silence = max(since, known.answered_at, busy_until) + silence
     we_ended_it = record.session is None and bool(record.detached_reason)
     if told and record.streamed and not we_ended_it:  # the kernel said that its stream ended
         bound = since + (grace if judged_all_along else max(silence, grace))

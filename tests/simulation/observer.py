@@ -110,6 +110,7 @@ class Observer:
         self._returned: dict[str, float] = {}
         """When each service first registered since the registry hears."""
         self._arrived: dict[int, float] = {}
+        self._answered: dict[int, float] = {}
         self._broke_at: dict[int, float] = {}
         self._ended_by_us: set[int] = set()
         """Incarnations whose last stream the registry ended."""
@@ -231,6 +232,7 @@ class Observer:
         """It says something to an agent: what it says must be on the disk."""
         if type(message) is Registered:
             service = message.service
+            self._answered[service.incarnation] = self.loop.now
             self._must_be_stored(service.spec.service_id, service.incarnation, "registered")
         elif type(message) is Alert and self.hearing.is_stale(message.event, self.loop.now):
             event = message.event
@@ -378,6 +380,7 @@ class Observer:
         known = Evidence(
             out_since=out_since,
             arrived_at=self._arrived.get(number, 0.0),
+            answered_at=self._answered.get(number, 0.0),
             broke_at=self._broke_at.get(number, 0.0),
             hearing_from=self._hearing_from,
             returned_at=max(self._returned.values(), default=0.0),
