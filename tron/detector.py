@@ -241,6 +241,8 @@ class Detector:
             return
         before, liveness_before = transition.facts, lease.liveness
         lease.deregistered = False
+        if before.judged is not Liveness.ALIVE:
+            lease.deadline = None  # the registry ignored it, because the service is not ALIVE there
         lease.liveness, lease.cause, lease.judged_at, lease.missed_beats = (
             before.judged,
             before.cause,

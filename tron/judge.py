@@ -167,6 +167,7 @@ class Judge:
         ruled = weight = 0
         while self._pending and ruled < size:
             transition = self._pending.take()
+            self._preauthorized.touch(transition.service_id)  # its report deadline waited for the ruling
             ruled += 1
             if transition.kind is Kind.DEREGISTER and self._must_wait(transition.service_id, released):
                 self.detector.refused(transition)
@@ -350,10 +351,15 @@ class Judge:
                 orders.preauthorized.append(suspicion)
             if withdrawn is not None:
                 orders.withdrawn.append(withdrawn)
-            deadline = self.detector.defer(service_id)
+            deadline = self.detector.defer(service_id) if self._may_defer(service_id) else None
             if deadline is not None:
                 orders.deadlines.append(deadline)
         return len(touched) == size
+
+    def _may_defer(self, service_id: str) -> bool:
+        """Return whether the registry would accept a report deadline of this service. It ignores the deadline of a
+        service that is still suspect there, so the verdict that ends the suspicion must be sent first."""
+        return not self._pending.has(service_id)
 
     def _defer_again(self, incarnation: int) -> None:
         """The registry sent a heartbeat of this service: if it lives, it need not send the next."""

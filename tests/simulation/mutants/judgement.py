@@ -51,6 +51,11 @@ def _the_wrong_verdict_is_taken_back() -> Patches:
     return [(Session, "answered", confused), (Judgements, "show_again", lambda *_: None)]
 
 
+def _deadline_before_its_verdict() -> Patches:
+    """The registry ignores the deadline of a service that is suspect there, and TRON waits forever for the report."""
+    return [(Judge, "_may_defer", lambda *_: True)]
+
+
 def _reattach_window_ignored() -> Patches:
     return [(Detector, "_held", lambda *_, **__: 0.0)]
 
@@ -206,6 +211,13 @@ def _beats_after_its_goodbye() -> Patches:
 
 
 MISTAKES = (
+    Mutant(
+        "deadline_before_its_verdict",
+        "TRON sends the report deadline of a service before the verdict that ends its suspicion",
+        ("P3",),
+        _deadline_before_its_verdict,
+        first=5320,
+    ),
     Mutant(
         "refusal_is_ignored",
         "TRON believes what was refused",

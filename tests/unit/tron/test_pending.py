@@ -151,3 +151,28 @@ def test_a_suspicion_that_is_taken_back_does_not_mark_a_later_one_as_the_last_be
         if ruling.transition.service_id == "late"
     ]
     assert later.suppressed == HELD_FLAPPING, "damping began with the suspicion that was taken back"
+
+
+def test_the_report_deadline_of_a_service_follows_the_verdict_that_ends_its_suspicion() -> None:
+    # The registry ignores the deadline of a service that is suspect there: sent earlier, the service would never be
+    # reported if it was silent from then on.
+    judge = Judge(Policies(POLICY, {}), "tron")
+    many = make_fleet(3 * PART, "many", 1)
+    judge.learn(frame_at(100.0, *[suspect(each, 99.5) for each in many.values()], takes_deadlines=True))
+    list(judge.decide_in_parts(0.0, 1000.0))
+    back = [replace(each, observation=each.observation + 2, heard_at=100.5) for each in many.values()]
+    returned = [
+        replace(each, judged=Liveness.SUSPECT, cause=LivenessCause.DISCONNECTED, judged_at=99.5) for each in back
+    ]
+    judge.learn(frame_at(100.6, *returned))
+    recovered: set[int] = set()
+    deferred: set[int] = set()
+    for number in range(3):
+        if number:
+            judge.learn(frame_at(100.6 + number / 10))
+        for orders in judge.decide_in_parts(0.0, 1000.6):
+            recovered |= {each.transition.incarnation for each in orders.rulings}
+            deferred |= {each.incarnation for each in orders.deadlines}
+            assert deferred <= recovered
+        assert len(recovered) == (number + 1) * PART
+    assert deferred == recovered == {each.incarnation for each in many.values()}

@@ -121,3 +121,16 @@ def test_a_refused_verdict_is_not_repeated_before_newer_facts_arrive() -> None:
     assert walk(detector, 10.0, begin=2.4) == []
     detector.record_beat(1, 11, 9.9)
     assert next(kind for _, kind in story(walk(detector, 12.0, begin=10.1))) is Kind.MISS
+
+
+def test_a_refused_recovery_takes_the_deadline_with_it() -> None:
+    facts = make_facts(judged=Liveness.SUSPECT, cause=LivenessCause.SILENT, judged_at=0.5)
+    detector = make_detector(facts)
+    detector.defers = True
+    (recovery,) = detector.advance(1.0, 0.0)
+    assert recovery.kind is Kind.RECOVER
+    assert detector.defer("a") is not None
+    detector.refused(recovery)  # so the service is not ALIVE in the registry, which ignored the deadline
+    (again,) = detector.advance(1.1, 0.0)
+    assert again.kind is Kind.RECOVER
+    assert detector.defer("a") is not None, "it is sent again"
