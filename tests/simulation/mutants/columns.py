@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from registry_server.core import sessions
 from registry_server.core.effects import Rejected, SupersededBy, UnknownService
 from registry_server.core.heartbeats import Heartbeats
 from registry_server.core.service import Instant
@@ -44,7 +45,8 @@ def _unknown_is_not_told() -> Patches:
         self._outgoing.sends[before:] = kept
         return rejected
 
-    return [(Heartbeats, "_answer_unknown", silent)]
+    # The end of a stream without services would correct it, too, a minute later.
+    return [(Heartbeats, "_answer_unknown", silent), (sessions, "EMPTY_FOR", float("inf"))]
 
 
 MISTAKES = (
