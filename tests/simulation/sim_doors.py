@@ -60,6 +60,11 @@ class Stream:
         """Its number."""
         return self.agent.session_id
 
+    @property
+    def is_left_behind(self) -> bool:
+        """Whether the client closed its end: what arrives now was sent before, perhaps over another network."""
+        return not self.connection.open[DOWN]
+
 
 class Heartbeats:
     """The streams of agents: the link around `core.agent_stream`, as `grpc_heartbeat` is the wire around it."""
@@ -184,7 +189,7 @@ class Heartbeats:
         observation = None if before is None else before.observation
         now = registry.now()
         stream.arrived_at = now.attentive
-        if isinstance(word, words.Beat | words.Register):
+        if isinstance(word, words.Beat | words.Register) and not stream.is_left_behind:
             registry.observer.spoke(process)
         stream.agent.receive(to_message(word), now, registry.loop.now, draining=registry.draining)
         after = registry.core.records.get(_service_id(word))
@@ -205,7 +210,8 @@ class Heartbeats:
         before = {service_id: record.observation for service_id, record in registry.core.records.items()}
         now = registry.now()
         stream.arrived_at = now.attentive
-        registry.observer.spoke(process)
+        if not stream.is_left_behind:
+            registry.observer.spoke(process)
         stream.agent.receive(to_message(word), now, registry.loop.now, draining=registry.draining)
         for service_id, record in registry.core.records.items():
             if record.observation != before.get(service_id):
