@@ -235,11 +235,14 @@ class Detector:
         return decided
 
     def refused(self, transition: Transition) -> None:
-        """Revert a transition that the registry refused: restore the service's state before the transition."""
+        """Revert a transition that the registry refused: restore the service's state before the transition. Nothing
+        changes if an earlier transition was reverted already, and with it this one."""
         lease = self._leases.get(transition.service_id)
         if lease is None or lease.facts.incarnation != transition.incarnation:
             return
         before, liveness_before = transition.facts, lease.liveness
+        if before.judged_at > lease.judged_at:
+            return
         lease.deregistered = False
         if before.judged is not Liveness.ALIVE:
             lease.deadline = None  # the registry ignored it, because the service is not ALIVE there

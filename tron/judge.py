@@ -191,7 +191,10 @@ class Judge:
         yield orders
 
     def refused(self, ruling: Ruling) -> None:
-        """Revert a verdict that the registry refused, and decide nothing about its service until newer facts arrive."""
+        """Revert a verdict that the registry refused, and what was decided after it, which relied on it. Decide nothing
+        about its service until newer facts arrive."""
+        for transition in self._pending.withdraw(ruling.transition.service_id):
+            self._take_back(transition)
         self._take_back(ruling.transition)
         self.detector.await_facts(ruling.transition.service_id, ruling.transition.incarnation)
         before = ruling.transition.facts

@@ -10,8 +10,13 @@ import os
 import pytest
 
 from tests.simulation.campaign import campaign, failures
+from tests.simulation.cluster import play
+from tests.simulation.plan import plan_of
 
 KINDS = {"fleet": int(os.environ.get("SEEDS", "2000")), "family": int(os.environ.get("FAMILIES", "1000"))}
+
+FOUND = (5320, 10852, 18504, 29331, 42681, 45769)
+"""Fleets of long campaigns in which a promise was broken before."""
 
 
 @pytest.mark.timeout(7200)
@@ -23,3 +28,8 @@ def test_every_promise_holds(kind: str, capsys: pytest.CaptureFixture[str]) -> N
     assert not tally.broken, "\n\n".join(["", *map(str, failures(kind, tally))])
     assert tally.seeds == KINDS[kind]
     assert tally.deaths > tally.seeds / 4, "a simulation in which nobody dies proves nothing"
+
+
+@pytest.mark.parametrize("seed", FOUND)
+def test_every_promise_holds_in_a_fleet_in_which_one_was_broken_before(seed: int) -> None:
+    assert not play(plan_of(seed)).violations

@@ -176,3 +176,23 @@ def test_the_report_deadline_of_a_service_follows_the_verdict_that_ends_its_susp
             assert deferred <= recovered
         assert len(recovered) == (number + 1) * PART
     assert deferred == recovered == {each.incarnation for each in many.values()}
+
+
+def test_a_refused_verdict_takes_back_what_was_decided_after_it() -> None:
+    # A death, and the removal that follows it, are decided while the disk of the registry is slow; the service had
+    # returned long before. Otherwise TRON would call it restored later, although nobody was notified of its death.
+    judge = Judge(Policies(POLICY, {}), "tron")
+    gone, *others = make_fleet(20, "p", 1).values()
+    judge.learn(frame_at(100.0, suspect(gone, 99.5), *others))
+    judge.decide(0.0, 1000.0)
+    judge.learn(frame_at(99.5 + GRACE + 0.1))
+    orders = judge.decide(0.0, 1003.0)
+    (down,) = [each for each in orders.rulings if each.transition.kind is Kind.DOWN]
+    judge.learn(frame_at(400.0, *[replace(each, observation=50, heard_at=400.0) for each in others]))
+    (removal,) = [each for each in judge.decide(0.0, 1300.0).rulings if each.transition.service_id == gone.service_id]
+    assert removal.transition.kind is Kind.DEREGISTER
+    judge.refused(down)
+    judge.refused(removal)
+    lease = judge.detector.find(gone.service_id)
+    assert lease is not None
+    assert lease.liveness is Liveness.SUSPECT
