@@ -167,8 +167,9 @@ class Judge:
         ruled = weight = 0
         while self._pending and ruled < size:
             transition = self._pending.take()
-            self._preauthorized.touch(transition.service_id)  # its report deadline waited for the ruling
             ruled += 1
+            if transition.kind in RETURNS:
+                self._preauthorized.touch(transition.service_id)  # its report deadline waited for the ruling
             if transition.kind is Kind.DEREGISTER and self._must_wait(transition.service_id, released):
                 self.detector.refused(transition)
             else:
@@ -193,8 +194,7 @@ class Judge:
     def refused(self, ruling: Ruling) -> None:
         """Revert a verdict that the registry refused, and what was decided after it, which relied on it. Decide nothing
         about its service until newer facts arrive."""
-        for transition in self._pending.withdraw(ruling.transition.service_id):
-            self._take_back(transition)
+        self._take_back_pending(ruling.transition.service_id)
         self._take_back(ruling.transition)
         self.detector.await_facts(ruling.transition.service_id, ruling.transition.incarnation)
         before = ruling.transition.facts
@@ -288,10 +288,14 @@ class Judge:
         older than this observation: the registry would refuse it. Return whether a counted failure is among them."""
         if lease is None or not self._pending.is_overtaken(lease.facts.service_id, observation, unless):
             return False
-        withdrawn = self._pending.withdraw(lease.facts.service_id)
+        return any(each.kind in FAILURES for each in self._take_back_pending(lease.facts.service_id))
+
+    def _take_back_pending(self, service_id: str) -> list[Transition]:
+        """Revert the decisions about a service that have no ruling yet. Return them, newest first."""
+        withdrawn = self._pending.withdraw(service_id)
         for transition in withdrawn:
             self._take_back(transition)
-        return any(each.kind in FAILURES for each in withdrawn)
+        return withdrawn
 
     def _take_back(self, transition: Transition) -> None:
         """Revert a decision."""
