@@ -248,8 +248,8 @@ for i in 1 2 3 4 5; do sh -c 'sleep 0.1 &'; done
 echo $$ > {folder}/pids
 zombies() {{ grep -l '^State:.Z' /proc/[0-9]*/status 2>/dev/null | wc -l; }}
 while pgrep -x sleep > /dev/null || [ "$(zombies)" != 0 ]; do :; done
-touch {folder}/reaped
 trap 'exit 7' TERM
+touch {folder}/reaped
 while :; do read -t 0.05 _ < {folder}/fifo; done
 """
 
