@@ -131,7 +131,8 @@ class AlertInbox:
         """Remove and return the oldest alert. If there is none, wait up to `timeout` seconds, or without a limit if
         `timeout` is None; return None if no alert arrived or the inbox was closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed, timeout)
+            if not self._waiting:
+                self._changed.wait_for(lambda: self._waiting or self._closed, timeout)
             if self._closed or not self._waiting:
                 return None
             alert = self._waiting.popleft()

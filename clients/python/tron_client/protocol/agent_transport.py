@@ -277,12 +277,13 @@ class AgentTransport:
     def handle(self, events: Sequence[Happened]) -> None:
         """Log each outcome of the session, and call the program's callbacks if an outcome requires it."""
         for each in events:
+            if type(each) is happened.AlertReceived:
+                self._offer(each)
+                continue
             stream_log.happened_to(self.service_id, each)
             match each:
                 case happened.RegistrationConfirmed():
                     self._lag.measure()
-                case happened.AlertReceived():
-                    self._offer(each)
                 case happened.RegistrationDeferred():
                     stream_log.not_connected(self.service_id, self._connection.address, each.message)
                 case happened.TakenOver() if not each.expected:
@@ -314,6 +315,8 @@ class AgentTransport:
 
     def _offer(self, alert: happened.AlertReceived) -> None:
         reception = self.inbox.offer(Alert(alert.event, time.monotonic(), self.acknowledge))
+        if reception == "taken":
+            return  # the thread that calls the program waits for this one
         if reception == "full" and not self.inbox.closed:
             stream_log.alert_not_taken(self.service_id, alert.alert_id)
         with self._changed:

@@ -87,8 +87,8 @@ class Members:
         return ()
 
     def _newest(self, service_id: str) -> tuple[AgentSession, ...]:
-        newest = max(self._by_id.get(service_id, ()), key=lambda each: each.incarnation, default=None)
-        return () if newest is None else (newest,)
+        of_id = self._by_id.get(service_id, ())
+        return tuple(of_id) if len(of_id) < 2 else (max(of_id, key=lambda each: each.incarnation),)
 
     def _named(self, name: str) -> tuple[AgentSession, ...]:
         named = [each for each, own in self._names.items() if own == name and each.incarnation]

@@ -214,10 +214,10 @@ class AgentSession:
             self._cut_off_noticed = False
             return ()
         match message:
-            case Registered():
-                self._registered(message, now)
             case Alert():
                 self._happened.append(AlertReceived(message.alert_id, message.event))
+            case Registered():
+                self._registered(message, now)
             case UnknownService() if message.incarnation and not message.service_id:
                 self._unremembered(message.incarnation)
             case UnknownService():

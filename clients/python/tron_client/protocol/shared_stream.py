@@ -18,7 +18,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tron_client.protocol.answers import BeatAck, Drain, Incoming, Registered, Rejected, StreamError
+from tron_client.protocol.answers import Alert, BeatAck, Drain, Incoming, Registered, Rejected, StreamError
 from tron_client.protocol.happened import Happened, Reconnect, SharingNotOffered, Stop
 from tron_client.protocol.members import Members
 from tron_client.protocol.messages import Abandoned, Beat, Beats, Goodbye, OutgoingShared, Register, Registers
@@ -27,13 +27,15 @@ from tron_client.protocol.turns import Turns
 from tron_client.schedule import Backoff
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tron_client.protocol.session import AgentSession
 
 MOST_TOGETHER = 100
 """The greatest number of beats, or of registrations, in one message, so that none of them must wait long for the
 others, in the client or in the registry."""
 
-Told = list[tuple["AgentSession", "list[Happened]"]]
+Told = list[tuple["AgentSession", "Sequence[Happened]"]]
 """Pairs of an agent's session and the outcomes for it, oldest first."""
 
 
@@ -248,6 +250,12 @@ class SharedStream:
         if kind is BeatAck:
             self._acknowledged(message, now)  # type: ignore[arg-type]
             return self.take_told()
+        if kind is Alert:  # it changes nothing here, and the program waits for it
+            for session in self._receivers(message):
+                events = session.receive(message, now)
+                if events:
+                    self._told.append((session, events))
+            return self.take_told()
         if type(message) is Drain and message.ends_after is not None:
             self.renewal = Renewal(now + message.ends_after, message.renews)
             return self.take_told()
@@ -261,7 +269,7 @@ class SharedStream:
         for session in receivers:
             events = session.receive(message, now, draw)
             if events:
-                self._told.append((session, list(events)))
+                self._told.append((session, events))
             if kind is Registered:
                 self._members.registered(session)
                 self._registered_at = now if self._registered_at is None else self._registered_at
@@ -373,7 +381,7 @@ class SharedStream:
     def _collect(self, session: AgentSession) -> None:
         events = session.take_happened()
         if events:
-            self._told.append((session, list(events)))
+            self._told.append((session, events))
 
     def _number(self, beat: Beat, session: AgentSession) -> None:
         self._sequence += 1

@@ -216,7 +216,7 @@ class ThreadTransport:
                 # An alert has nothing sent before the program has handled it: the thread that sends must not delay it.
                 if type(message) is not Alert:
                     self.changed.notify_all()
-                self._move_if_asked()
+                    self._move_if_asked()
             self._handle(events)
 
     # --- what goes up -----------------------------------------------------------------------------------------------
