@@ -37,6 +37,7 @@ type agent struct {
 	registeredAt time.Time
 	lastBeatAt   time.Time
 	silent       bool
+	overdue      bool // a beat came due while the answer to the registration was on its way
 	wasAttached  bool
 	times        int // how often it was registered; only its reader counts
 }
@@ -159,8 +160,9 @@ func (a *agent) registered(body []byte, now time.Time) {
 	delete(a.waiting, string(id))
 	all := len(a.waiting) == 0 && a.call == nil && a.opening != nil
 	first := all && !a.wasAttached
+	overdue := all && a.overdue
 	if all {
-		a.call, a.registeredAt, a.wasAttached = a.opening, now, true
+		a.call, a.registeredAt, a.wasAttached, a.overdue = a.opening, now, true, false
 	}
 	a.mu.Unlock()
 	if all {
@@ -168,6 +170,8 @@ func (a *agent) registered(body []byte, now time.Time) {
 	}
 	if first {
 		a.fleet.pacer.add(a, now.Add(rand.N(a.fleet.interval)))
+	} else if overdue { // as the SDK, which is never silent for longer than an interval after it registered
+		a.beat()
 	}
 }
 
@@ -175,7 +179,11 @@ func (a *agent) registered(body []byte, now time.Time) {
 func (a *agent) beat() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.call == nil || a.silent {
+	if a.call == nil {
+		a.overdue = a.opening != nil
+		return
+	}
+	if a.silent {
 		return
 	}
 	now := time.Now()
