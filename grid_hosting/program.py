@@ -37,7 +37,7 @@ from grid_hosting.pauses import PAUSES
 from grid_hosting.security import SecuritySettings, client_environment, from_environment, from_file, problems_of
 from grid_hosting.start import SECURITY, StartError, absolute, claim_ready_file, prepare_data_dir, read_settings, reason
 from grid_hosting.variables import named_variables, unknown_variables
-from grid_hosting.wakeups import read_wakeups_at_once
+from grid_hosting.wakeups import read_wakeups_at_once, wake_threads_rarely
 from grid_hosting.whole_file import write_whole
 
 log = structlog.get_logger("program")
@@ -316,6 +316,7 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]], *, plain_grpc: bool = 
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     # grpc's fork handlers only get in the way of a program that never forks.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    wake_threads_rarely()
     try:
         import uvloop
     except ImportError:

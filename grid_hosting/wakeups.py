@@ -1,4 +1,5 @@
-"""Reads all waiting wake-ups that gRPC has sent to an event loop at once.
+"""How gRPC wakes the threads of a program: all waiting wake-ups of the event loop are read at once, and threads that
+wait in synchronous calls are woken only when something arrives.
 
 For each finished operation, a thread of grpc.aio writes one byte to a socket pair, and the loop reads one byte in each
 of its turns, however many operations it handles in that turn. Bytes accumulate, and after 278 of them (on Linux) the
@@ -11,6 +12,7 @@ operations.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +21,19 @@ import grpc
 
 MOST = 4096
 """Maximum number of bytes that are read at once; a socket pair holds fewer."""
+
+
+LONGEST_WAIT = 60.0
+"""Seconds for which a thread waits in a synchronous call before it checks again whether something arrived."""
+
+
+def wake_threads_rarely() -> None:
+    """Let threads that wait in synchronous calls of gRPC sleep until something arrives. gRPC wakes each of them ten
+    times a second, so that a main thread that waits can handle signals; the main thread of our programs runs an event
+    loop. Without effect if gRPC no longer has this setting."""
+    common: Any = importlib.import_module("grpc._common")
+    if hasattr(common, "MAXIMUM_WAIT_TIMEOUT"):
+        common.MAXIMUM_WAIT_TIMEOUT = LONGEST_WAIT
 
 
 def read_wakeups_at_once(loop: asyncio.AbstractEventLoop) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import socket
 import subprocess
 import sys
 
-from grid_hosting.wakeups import _drained
+import pytest
+
+from grid_hosting.wakeups import LONGEST_WAIT, _drained, wake_threads_rarely
 
 BURST = """
 import asyncio, json
@@ -73,3 +76,18 @@ def test_all_bytes_but_one_are_read_before_the_handler_that_reads_one() -> None:
         assert waiting == [1, 1, 1]
         drain()  # a turn for bytes that an earlier one has read
         assert waiting == [1, 1, 1]
+
+
+def test_a_thread_that_waits_in_a_call_is_not_woken_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    common = importlib.import_module("grpc._common")
+    monkeypatch.setattr(common, "MAXIMUM_WAIT_TIMEOUT", common.MAXIMUM_WAIT_TIMEOUT)  # restored at the end
+    wake_threads_rarely()
+    waits: list[float] = []
+    arrived = iter((False, True))
+
+    def wait(timeout: float) -> bool:
+        waits.append(timeout)
+        return True
+
+    common.wait(wait, lambda: next(arrived))
+    assert waits == [LONGEST_WAIT]
