@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,8 @@ from grid_model import wire
 from tron_client.errors import from_rpc_error
 
 ASK_EVERY = 1.0
+POLICY_EVERY = 5
+"""Every how many polls TRON is asked for its policy too, which seldom changes."""
 CALL_TIMEOUT = 2.0
 
 
@@ -54,7 +56,9 @@ class TronStatusPoller:
         """`on_change` is called when `reachable`, `watching` or `guard_active` changes."""
         self._on_change = on_change
         self._stub = tron_service_pb2_grpc.TronServiceStub(channel)
+        self._policy_in = 0
         self.status = TronStatus()
+        self._misses = (self.status.misses_before_down, self.status.misses_before_deregister)
 
     async def run(self) -> None:
         """Poll TRON until cancelled."""
@@ -83,20 +87,19 @@ class TronStatusPoller:
         before = self.status
         try:
             stats = await self._stub.GetStats(tron_service_pb2.GetStatsRequest(), timeout=CALL_TIMEOUT)
-            policy = (await self._stub.GetPolicy(tron_service_pb2.GetPolicyRequest(), timeout=CALL_TIMEOUT)).policy
+            if self._policy_in == 0:
+                policy = (await self._stub.GetPolicy(tron_service_pb2.GetPolicyRequest(), timeout=CALL_TIMEOUT)).policy
+                self._misses = policy.misses_before_down, policy.misses_before_deregister
         except grpc.RpcError:
-            return TronStatus(
-                alerts_issued=before.alerts_issued,
-                last_check=before.last_check,
-                misses_before_down=before.misses_before_down,
-                misses_before_deregister=before.misses_before_deregister,
-            )
+            self._policy_in = 0
+            return replace(before, reachable=False, watching=False, guard_active=False)
+        self._policy_in = (self._policy_in + 1) % POLICY_EVERY
         return TronStatus(
             reachable=True,
             watching=stats.watching,
             guard_active=stats.guard_active,
             alerts_issued=stats.alerts_issued,
             last_check=wire.moment(stats.last_check) if stats.HasField("last_check") else None,
-            misses_before_down=policy.misses_before_down,
-            misses_before_deregister=policy.misses_before_deregister,
+            misses_before_down=self._misses[0],
+            misses_before_deregister=self._misses[1],
         )
