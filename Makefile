@@ -111,8 +111,8 @@ conformance: setup  ## the transcripts of the heartbeat protocol, against the Py
 coverage: setup  ## which lines the tests run, programs that they start included; a report, not a gate
 	$(BIN)/python -m pytest -q -n 2 $(PARALLEL) --cov --cov-report=html --cov-report=term tests/unit tests/contract tests/sinks
 
-bench: setup  ## measure; each benchmark prints a table
-	for benchmark in benchmarks/[a-z]*.py; do $(BIN)/python -m "benchmarks.$$(basename "$$benchmark" .py)"; done
+bench: setup  ## run all benchmarks; one table at the end, and benchmarks/results/latest.json
+	$(BIN)/python -m benchmarks.latest
 
 curve: setup  ## simulate false alarms against detection time; writes the tables and the curve of docs/false-alarms.md
 	$(BIN)/python -m benchmarks.false_alarms

@@ -28,13 +28,18 @@ class NoGo(RuntimeError):
     """The driver cannot be built here; the text says why, and what to do."""
 
 
+def go() -> str:
+    """The path of the Go command. Raises NoGo."""
+    found = shutil.which("go")
+    if found is None:
+        raise NoGo("there is no `go` on the PATH: install Go 1.26 or newer from https://go.dev/dl/")
+    return found
+
+
 def build() -> Path:
     """Build the driver if it is not up to date; return its path. Raises NoGo."""
-    go = shutil.which("go")
-    if go is None:
-        raise NoGo("there is no `go` on the PATH: install Go 1.26 or newer from https://go.dev/dl/")
     PROGRAM.parent.mkdir(parents=True, exist_ok=True)
-    built = subprocess.run([go, "build", "-o", PROGRAM, "."], cwd=SOURCE, capture_output=True, text=True, check=False)
+    built = subprocess.run([go(), "build", "-o", PROGRAM, "."], cwd=SOURCE, capture_output=True, text=True, check=False)
     if built.returncode:
         raise NoGo(f"`go build` in {SOURCE} failed:\n{built.stderr}")
     return PROGRAM
@@ -53,12 +58,14 @@ def is_built() -> bool:
 class Driver:
     """One running driver. Use it in a `with` block: it ends with it, without goodbye."""
 
-    def __init__(self, address: str, prefix: Sequence[str] = (), /, **flags: int | str) -> None:
+    def __init__(
+        self, address: str, prefix: Sequence[str] = (), program: Path | None = None, /, **flags: int | str
+    ) -> None:
         """Start it against a registry; `flags` as of `driver -help`, with _ for -. `prefix`: a command that starts it,
-        such as AHEAD."""
+        such as AHEAD. `program`: another program that prints such lines, and ends when its stdin does."""
         named = [f"-{name.replace('_', '-')}={value}" for name, value in flags.items()]
         self._process = subprocess.Popen(
-            [*prefix, build(), f"-address={address}", *named],
+            [*prefix, program or build(), f"-address={address}", *named],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

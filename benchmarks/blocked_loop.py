@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tron_client import Agent, RegistryClient, ServiceNotFound
 
-from benchmarks._report import arguments, conclude, table
+from benchmarks._report import Figure, arguments, conclude, table
 from tests.support.processes import start_system
 
 SERVICE_ID = "blocked-loop"
@@ -49,12 +49,14 @@ def main() -> None:
         "alarms": len(alarms),
     }
     table("A blocked event loop", {"agent": row})
-    goals = {
-        "never anything but ALIVE": row["states seen"] == "ALIVE",
-        "no alarm": not alarms,
-        "the lag is seen, up to a beat less than it is": max(lag for _, lag in seen) >= chosen.seconds - 1.5,
-    }
-    conclude("blocked_loop", chosen.out, goals, {"result": row})
+    others = sum(liveness != "ALIVE" for liveness, _ in seen)
+    figures = [
+        Figure("blocked loop: states seen other than ALIVE", others, "", goal=0, at_least=False),
+        Figure("blocked loop: alarms", len(alarms), "events", goal=0, at_least=False),
+        # It is seen up to a heartbeat late.
+        Figure("blocked loop: greatest lag seen", max(lag for _, lag in seen), "s", goal=chosen.seconds - 1.5),
+    ]
+    conclude("blocked_loop", chosen.out, figures, {"result": row})
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from tron_client import RegistryClient
 from benchmarks._canary_runs import EACH_KIND, INTERVAL, Scenario, explain, goals, row, scenarios
 from benchmarks._deaths import GRACE, Due, due, silence
 from benchmarks._driver import Driver, is_built
-from benchmarks._report import arguments, conclude, table
+from benchmarks._report import Figure, arguments, conclude, table
 from benchmarks._servers import Servers, bare, cpu_seconds
 
 SETTLE = 5.0
@@ -230,7 +230,7 @@ def main() -> None:
         return
     results: dict[str, dict[str, Any]] = {}
     rows: dict[str, dict[str, Any]] = {}
-    held: dict[str, bool] = {}
+    held: list[Figure] = []
     for scenario in scenarios(chosen.agents, chosen.ramps):
         kind = "kill" if scenario.kill_registry else "mass" if scenario.mass_death else "ramps"
         if kind not in chosen.only:
@@ -239,7 +239,7 @@ def main() -> None:
         result = measure(scenario, whole=chosen.up)
         results[scenario.name] = {**result, "bare": bare}
         rows[scenario.name] = row(result, bare)
-        held |= goals(scenario, result)
+        held += goals(scenario, result)
         print(f"{scenario.name}: {rows[scenario.name]}", flush=True)
         explain(result)
     # The runs are columns, the measurements rows.

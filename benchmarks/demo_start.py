@@ -16,7 +16,7 @@ from typing import Any
 from tron_cli.fleet_file import load
 from tron_client import RegistryClient, TronError
 
-from benchmarks._report import arguments, conclude, distribution, table
+from benchmarks._report import Figure, arguments, conclude, distribution, table
 from tests.support.processes import start_system
 from tests.support.waiting import wait_until
 
@@ -96,8 +96,9 @@ def main() -> None:
         ),
     }
     table(f"{chosen.trials} starts of the demo", rows)
-    goals = {f"every row ALIVE within {GOAL_SECONDS:g} s": max(each["alive"] for each in trials) < GOAL_SECONDS}
-    conclude("demo_start", chosen.out, goals, {"distributions": rows, "trials": trials})
+    slowest = max(each["alive"] for each in trials)
+    figures = [Figure("demo: every row ALIVE, max", slowest, "s", goal=GOAL_SECONDS, at_least=False)]
+    conclude("demo_start", chosen.out, figures, {"distributions": rows, "trials": trials})
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 from tron_client import RegistryClient
 
 from benchmarks._fleet import Fleet
-from benchmarks._report import arguments, conclude, table
+from benchmarks._report import Figure, arguments, conclude, table
 from benchmarks.restart import _all_attached
 from tests.support.processes import System, start_system
 from tests.support.waiting import wait_until
@@ -63,8 +63,11 @@ def main() -> None:
         fleet.close()
     table(f"SIGSTOP under {chosen.agents} agents, interval 1 s", rows)
     print(f"agents afterwards: {dict(states)}")
-    goals = {f"0 service_down after the pause of {name}": not row["service_down"] for name, row in rows.items()}
-    conclude("pause", chosen.out, goals, {"pauses": rows, "agents_afterwards": dict(states)})
+    figures = [
+        Figure(f"pause of {name}: service_down", row["service_down"], "events", goal=0, at_least=False)
+        for name, row in rows.items()
+    ]
+    conclude("pause", chosen.out, figures, {"pauses": rows, "agents_afterwards": dict(states)})
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from tron_client import RegistryClient
 from tron_client.endpoint import Endpoint
 
 from benchmarks._driver import AHEAD, Driver, is_built
-from benchmarks._report import arguments, conclude, table
+from benchmarks._report import Figure, arguments, conclude, table
 from benchmarks._secured import MUTUAL, PLAINTEXT, TLS, Way, secured
 from benchmarks._servers import Servers, memory, on_processor
 from benchmarks.canaries import JUDGEMENTS
@@ -203,20 +203,25 @@ def main() -> None:
             for name in (TLS, MUTUAL)
         },
     }
-    goals = {
-        f"{kind}, {name}: {median(found):.2f} of plaintext >= {GOALS[kind]}": median(found) >= GOALS[kind]
+
+    def figure(name: str, column: str, unit: str, goal: float, paired: float | None = None) -> Figure:
+        value, plain = (
+            each if isinstance(each, float) else None for each in (rows[name][column], rows[PLAINTEXT][column])
+        )
+        what = f"security: {column.partition(' ')[0]}, {name}"
+        return Figure(what, value, unit, PLAINTEXT, plain, goal=goal, at_least=paired is not None, paired=paired)
+
+    figures = [
+        figure(name, f"{kind} / CPU-s", "heartbeats/CPU-s", GOALS[kind], median(found))
         for kind, ways in ratios.items()
         for name, found in ways.items()
-    }
+    ]
     if not chosen.no_storm:
-        plain = rows[PLAINTEXT]["storm [s]"]
-        for name in (TLS, MUTUAL):
-            took = rows[name]["storm [s]"]
-            times = took / plain if isinstance(took, float) and isinstance(plain, float) and plain else float("inf")
-            goals[f"storm, {name}: {times:.2f} times plaintext <= {STORM_GOAL:g}"] = times <= STORM_GOAL
-    goals["no event about any agent"] = not any(each["false events"] for each in rows.values())
+        figures += [figure(name, "storm [s]", "s", STORM_GOAL) for name in (TLS, MUTUAL)]
+    false = sum(each["false events"] for each in rows.values())
+    figures.append(Figure("security: events about agents", false, "events", goal=0, at_least=False))
     result = {"figures": rows, "ratios": ratios, "sparse": paced, "storms": storms, "dense": flooded}
-    conclude("security_cost", chosen.out, goals, result)
+    conclude("security_cost", chosen.out, figures, result)
 
 
 if __name__ == "__main__":
