@@ -31,6 +31,7 @@ BENCHMARKS = (
     "gateway",
     "kill_to_parent",
     "pause",
+    "peers",
     "per_message",
     "relayed",
     "restart",
@@ -84,7 +85,7 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         beside = f"{_number(row['yardstick_value'])} {row['yardstick']}" if row["yardstick"] else ""
         holds = {True: "holds", False: "DOES NOT HOLD", None: ""}[row["holds"]]
-        value = f"{_number(row['value'])} {row['unit']}".strip()
+        value = f"{_number(row['value'])} {row['unit']}".strip() if row["value"] is not None else ""
         cells = (row["name"], value, beside.strip(), _number(row["ratio"]), _number(row["goal"]), holds)
         shown.add_row(*map(escape, cells))
     Console(width=160).print(shown)

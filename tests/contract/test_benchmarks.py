@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from benchmarks import latest
+from benchmarks._peer_systems import SYSTEMS
 from benchmarks._report import Figure, conclude, write
 
 FIELDS = ["name", "value", "unit", "yardstick", "yardstick_value", "ratio", "goal", "holds", "machine", "commit"]
@@ -26,6 +30,14 @@ def test_every_benchmark_is_listed_and_exists() -> None:
     }
     assert set(latest.BENCHMARKS) == modules
     assert len(latest.BENCHMARKS) == len(modules)
+
+
+def test_the_driver_of_the_peers_knows_every_system() -> None:
+    source = (Path(latest.__file__).parent / "peers_driver" / "main.go").read_text()
+    known = re.search(r"var peers = map.*?\{\n(.*?)\n\}", source, re.DOTALL)
+    assert known is not None
+    assert set(re.findall(r'"(\w+)":', known[1])) == {system.name for system in SYSTEMS}
+    assert all({setting.name for setting in system.settings} == {"shortest", "defaults"} for system in SYSTEMS)
 
 
 def test_each_row_has_exactly_the_ten_fields(tmp_path: Path) -> None:
@@ -68,3 +80,24 @@ def test_a_benchmark_ends_with_1_if_a_goal_does_not_hold(tmp_path: Path, value: 
         conclude("fake", tmp_path / "fake.json", [Figure("x", value, "s", goal=2, at_least=False)], {})
     assert ended.value.code == code
     assert json.loads((tmp_path / "fake.json").read_text())["rows"][0]["holds"] is (code == 0)
+
+
+@pytest.mark.parametrize(
+    ("code", "writes", "why"),
+    [(1, True, ""), (0, True, ""), (3, False, "failed with exit code 3"), (0, False, "not measured here")],
+)
+def test_a_result_counts_only_if_this_run_wrote_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, writes: bool, why: str
+) -> None:
+    file = tmp_path / "peers.json"
+    file.write_text("of an earlier run")
+    os.utime(file, (0, 0))
+
+    def fake(command: list[str], *, check: bool) -> subprocess.CompletedProcess[bytes]:
+        assert command[-1] == "benchmarks.peers"
+        if writes:
+            file.write_text("{}")
+        return subprocess.CompletedProcess(command, code)
+
+    monkeypatch.setattr(subprocess, "run", fake)
+    assert latest.run("peers", tmp_path)[: len(why) or None] == why
