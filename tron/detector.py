@@ -186,8 +186,7 @@ class Detector:
                 self.living.remove(unit_of(gone.facts))
 
     def confirm_down(self, service_id: str, incarnation: int) -> None:
-        """Record that the host of a service refuses connections to the service. If the stream of the service is broken,
-        the service is then down at once."""
+        """Record that a service's host refuses connections; if its stream is broken, it is then down at once."""
         lease = self._leases.get(service_id)
         if lease is not None and lease.facts.incarnation == incarnation and lease.disconnected:
             lease.confirmed = True
@@ -233,6 +232,11 @@ class Detector:
                 self._count(lease, before)
             self._schedule(lease)
         return decided
+
+    @property
+    def next_at(self) -> float:
+        """The attentive second before which no transition is due unless new facts arrive."""
+        return self._deadlines[0][0] if self._deadlines else NEVER
 
     def refused(self, transition: Transition) -> None:
         """Revert a transition that the registry refused: restore the service's state before the transition. Nothing
@@ -280,8 +284,7 @@ class Detector:
                 kind, at = self._next(imagined)
                 if at == NEVER:
                     break
-                due = max(due, at)
-                self.now = due
+                self.now = due = max(due, at)
                 found.append((kind, due, self._decide(imagined, kind, due).cause))
         finally:
             self.now = now
@@ -332,8 +335,7 @@ class Detector:
                 self._drop_old_deadlines()
 
     def _drop_old_deadlines(self) -> None:
-        """Remove old deadlines: each new fact adds a deadline, and the old one would stay until it is due, which may be
-        a day."""
+        """Remove old deadlines: each new fact adds a deadline, and the old one stays until it is due."""
         self._deadlines = [
             (lease.scheduled, lease.facts.service_id, lease.facts.incarnation)
             for lease in self._leases.values()

@@ -14,6 +14,7 @@ from grid_model.event_types import NOT_ESCALATED
 from grid_model.observation import Delivery
 
 from tron import messages
+from tron.facts import NEVER
 
 Key = tuple[str, str]
 
@@ -96,6 +97,11 @@ class Escalations:
     def look_again(self, delivery: Delivery, at: float) -> None:
         """Have a delivery checked again at this attentive second."""
         heappush(self._looks, (at, (delivery.event.alert_id, delivery.event.recipient)))
+
+    @property
+    def next_at(self) -> float:
+        """The attentive second before which `due` finds nothing unless deliveries are added."""
+        return self._looks[0][0] if self._looks else NEVER
 
     def due(self, now: float, limit: int | None = None) -> list[Delivery]:
         """Return up to `limit` of the deliveries that should be checked now, each once."""

@@ -72,6 +72,11 @@ class FollowUp:
         self.note_notified(facts.service_id, (), alert)
         self._escalations.look_at(facts.service_id, facts.name)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether alerts are held or were left for the next frame."""
+        return bool(self._orphans) or len(self.held_deaths) > 0
+
     def notify_orphans(self) -> list[AlertCopy]:
         """Return the alerts to orphans that did not fit into the call with the verdict. If the verdict was refused, its
         alerts are left out."""

@@ -27,6 +27,9 @@ class HeldDeaths:
         self._postponed: set[str] = set()
         """The services that are left for the next frame, because there were too many for this one."""
 
+    def __len__(self) -> int:
+        return len(self._held)
+
     def put(self, service_id: str) -> None:
         """Record that the alert about the death of a service is held."""
         self._held[service_id] = None

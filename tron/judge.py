@@ -191,6 +191,16 @@ class Judge:
             orders = Orders()
         yield orders
 
+    def idle_until(self) -> float:
+        """Return the attentive second before which there is nothing to decide unless new facts arrive; the present
+        second if there may be something at any moment: while a service is suspect (a stalled one may be so for days) or
+        a mass failure is possible, or while decisions or alerts wait."""
+        waiting = self._pending or self._follow_up.is_waiting or self.guard.holds
+        if waiting or self.detector.counts()[Liveness.SUSPECT] > self.detector.tally.stalled:
+            return self.now
+        parts = (self.detector, self.escalations, self._unreached, self._preauthorized)
+        return max(self.now, min(each.next_at for each in parts))
+
     def refused(self, ruling: Ruling) -> None:
         """Revert a verdict that the registry refused, and what was decided after it, which relied on it. Decide nothing
         about its service until newer facts arrive."""

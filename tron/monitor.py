@@ -236,6 +236,7 @@ class Monitor:
                 standing_held=call.held,
                 cascade_alert_id=call.cascade_alert_id,
                 judged_until=duration(call.judged_until),
+                idle_until=None if call.idle_until is None else duration(call.idle_until),
                 report_deadlines=encode_deadlines(orders.deadlines[call.deadlines]),
             )
             response = await self._stub.ApplyVerdicts(request, timeout=CALL_TIMEOUT)

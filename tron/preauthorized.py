@@ -11,6 +11,8 @@ from itertools import islice
 
 from grid_model.verdict import StandingSuspicion
 
+from tron.facts import NEVER
+
 
 class Preauthorized:
     """The suspicions that the registry has received in advance, and the services whose suspicion must be decided
@@ -28,6 +30,11 @@ class Preauthorized:
     def touch_at(self, service_id: str, at: float) -> None:
         """Have the suspicion of a service decided again at this attentive second."""
         self._later[service_id] = at
+
+    @property
+    def next_at(self) -> float:
+        """The attentive second before which `touched` finds nothing unless `touch` is called."""
+        return 0.0 if self._touched else min(self._later.values(), default=NEVER)
 
     def touched(self, now: float, limit: int | None = None) -> list[str]:
         """Return up to `limit` of the services whose suspicion must be decided again now, each once."""

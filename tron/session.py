@@ -24,6 +24,10 @@ REPORT_AT = 2
 """Number of frames without a call after which a call is due, however little time has passed. The registry sends only a
 few frames that TRON has not confirmed; without this call, each side would wait for the other."""
 
+LONGEST_IDLE = 60.0
+"""Attentive seconds for which TRON says at most that it has nothing to decide. The registry sends a frame far more
+often."""
+
 _REFUSED = (VerdictOutcome.STALE, VerdictOutcome.INVALID)
 
 
@@ -42,6 +46,8 @@ class Call:
     cascade_alert_id: str
     """The alert about the mass failure that was reported; empty if there is none."""
     judged_until: float
+    idle_until: float | None
+    """The attentive second before which TRON has nothing to decide unless new facts arrive; None if it may have."""
 
 
 class Session:
@@ -141,9 +147,12 @@ class Session:
                 held=judge.guard.many_fail,
                 cascade_alert_id=self._cascade_sent,
                 judged_until=judge.now,
+                idle_until=None,
             )
             for start, end in pairwise(starts)
         ]
+        if not rulings:  # a ruling may be refused, and then something has to be decided again
+            calls[-1].idle_until = min(judge.idle_until(), judge.now + LONGEST_IDLE)
         calls[0].withdrawn = withdrawn
         # Only the last call may say that the cascade was reported: the next observer relies on it.
         self._cascade_sent = calls[-1].cascade_alert_id = judge.cascade_alert_id

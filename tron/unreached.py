@@ -13,6 +13,8 @@ from heapq import heappop, heappush
 from grid_model.event import OPERATORS, Event, Severity
 from grid_model.observation import Delivery
 
+from tron.facts import NEVER
+
 UNDELIVERED_AFTER = 5.0
 """Attentive seconds after which an alert that has reached no recipient is reported. Longer than the grace (2 s) after
 which a parent whose stream broke counts as down, so that the alerts to it escalate."""
@@ -41,6 +43,11 @@ class Unreached:
     def end(self, alert_id: str, recipient: str) -> None:
         """Record that a delivery was acknowledged, so that the alert has reached a recipient."""
         self._waiting.pop(alert_id, None)
+
+    @property
+    def next_at(self) -> float:
+        """The attentive second before which `due` finds nothing unless deliveries are added."""
+        return self._due[0][0] if self._due else NEVER
 
     def due(self, now: float, reaches: Callable[[str], bool]) -> list[Event]:
         """Return the alerts that have reached no recipient for `UNDELIVERED_AFTER` seconds, each only once. `reaches`

@@ -76,6 +76,10 @@ class Deadlines:
             if self.entries > SPARE_ENTRIES + 2 * len(self.pending):
                 self._drop_old_entries()
 
+    def may_be_reached(self, now: float) -> bool:
+        """Return whether `reached` has deadlines to check at `now` (attentive seconds)."""
+        return bool(self._order) and self._order[0] <= _bucket_of(now)
+
     def end(self, incarnation: int) -> None:
         """Remove the deadline of an incarnation, if it has one, so that all its heartbeats are sent to the observer
         again."""

@@ -101,6 +101,12 @@ class ObservationFeed:
         """Whether urgent changes wait to be sent, and none of them needs a decision by the observer; see `decided`."""
         return self.urgent and not self._undecided
 
+    def has_news(self, now: float) -> bool:
+        """Return whether anything but the time waits to be sent at `now` (attentive seconds), or a report deadline may
+        have passed."""
+        waiting = self._changed or self._beats or self._copies or self._removed
+        return bool(waiting) or self._deadlines.may_be_reached(now)
+
     @property
     def overflowed(self) -> bool:
         """Whether too many facts wait, so that the observer must start again with a snapshot."""

@@ -207,10 +207,18 @@ class VerdictCall:
         self._deadlines = deadlines
 
     def finish(
-        self, withdrawn: Iterable[int], now: Instant, *, held: bool, cascade_alert_id: str, until: float | None
+        self,
+        withdrawn: Iterable[int],
+        now: Instant,
+        *,
+        held: bool,
+        cascade_alert_id: str,
+        until: float | None,
+        idle_until: float | None = None,
     ) -> None:
         """Store the preauthorized suspicions and the report deadlines, and record that the observer has evaluated all
-        facts up to `until` (attentive seconds; None means all facts until now).
+        facts up to `until` (attentive seconds; None means all facts until now), and has nothing to decide before
+        `idle_until` (attentive seconds; None if it may have) unless it receives new facts.
 
         `withdrawn` contains the incarnations whose preauthorized suspicions end. `held`: preauthorized suspicions are
         not applied for now. `cascade_alert_id` is the alert of the mass failure that is in progress; empty if none is.
@@ -218,7 +226,7 @@ class VerdictCall:
         self._registry.preauthorize(self._standing, withdrawn, held=held, observer=self._observer)
         self._registry.defer(self._observer, self._deadlines)
         self._registry.report_cascade(cascade_alert_id)
-        self._registry.judged(self._observer, now, until)
+        self._registry.judged(self._observer, now, until, idle_until)
 
 
 def _check(events: Iterable[Event | None]) -> None:

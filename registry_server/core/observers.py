@@ -27,6 +27,10 @@ PATIENT_TICKS = 5
 reports its progress only from time to time, by the time in the frames, would otherwise wait for a frame that itself
 waits for the observer's report."""
 
+IDLE_EVERY = 0.5
+"""Attentive seconds after which an observer that has nothing to decide is sent a frame without news. Its reports on
+these frames show that it watches, so this must be far less than STALE_AFTER."""
+
 NOTHING = float("-inf")
 
 SAME_TIME = 1e-6
@@ -48,6 +52,9 @@ class Pacing:
     confirms it at once, and no further frame is sent before this confirmation. So if thousands of services register or
     fail at once, frames follow each other as fast as they are evaluated, each contains more facts, and none is outdated
     when it is read. An observer that has never sent a verdict gets one frame at each tick.
+
+    An observer that has nothing to decide before a certain time can say so. Until then, it is sent a frame at a tick
+    only if there is news, or every IDLE_EVERY seconds.
     """
 
     def __init__(self) -> None:
@@ -56,6 +63,12 @@ class Pacing:
         """The time of the newest frame with facts."""
         self._judges = False
         self._ticks_without = 0
+        self._sent_until = NOTHING
+        self._idle_until = NOTHING
+
+    def is_idle(self, now: float) -> bool:
+        """Return whether the observer needs no frame without news at `now` (attentive seconds)."""
+        return now < self._idle_until and now < self._sent_until + IDLE_EVERY
 
     def may_send(self, *, urgent: bool) -> bool:
         """Return whether a frame may be sent now. `urgent`: an urgent fact waits; otherwise, this must be called once
@@ -72,6 +85,7 @@ class Pacing:
         """Record that a frame with all facts up to the attentive time `until` was sent. `facts`: it contained facts
         about services, and not only the time, heartbeats and alert copies."""
         self._ticks_without = 0
+        self._sent_until, self._idle_until = until, NOTHING
         if facts:
             self._facts_until = until
         if self._judges:
@@ -79,9 +93,12 @@ class Pacing:
                 self._unjudged.pop()
             self._unjudged.append(until)
 
-    def judged(self, until: float) -> None:
-        """Record that the observer has evaluated all facts up to the attentive time `until`."""
+    def judged(self, until: float, idle_until: float = NOTHING) -> None:
+        """Record that the observer has evaluated all facts up to the attentive time `until`, and has nothing to decide
+        before `idle_until` unless it receives new facts. A frame that was sent later may have changed that."""
         self._judges = True
+        if until + SAME_TIME >= self._sent_until:
+            self._idle_until = idle_until
         while self._unjudged and self._unjudged[0] <= until + SAME_TIME:
             self._unjudged.popleft()
 
@@ -127,23 +144,28 @@ class Observers:
             self._gone_at = now.attentive
         return observer
 
-    def is_due(self, feed_id: int, *, tick: bool) -> bool:
-        """Return whether to send the observer a frame now: at a tick (`tick`), or because an urgent fact waits. The
-        result is False if the `Pacing` of the observer does not allow a frame now."""
+    def is_due(self, feed_id: int, now: float, *, tick: bool) -> bool:
+        """Return whether to send the observer a frame at `now` (attentive seconds): at a tick (`tick`), or because an
+        urgent fact waits. The result is False if the `Pacing` of the observer does not allow a frame now."""
         feed = self._feeds.get(feed_id)
         if feed is None:
             return False
         pacing = self._pacing[feed_id]
-        return (feed[1].urgent and pacing.may_send(urgent=True)) or (tick and pacing.may_send(urgent=False))
+        if feed[1].urgent and pacing.may_send(urgent=True):
+            return True
+        if not tick or (pacing.is_idle(now) and not feed[1].has_news(now)):
+            return False
+        return pacing.may_send(urgent=False)
 
     def sent(self, feed_id: int, until: float, *, facts: bool) -> None:
         """Record that the observer was sent a frame with all facts up to the attentive time `until`; see
         `Pacing.sent`."""
         self._pacing[feed_id].sent(until, facts=facts)
 
-    def judged(self, observer: str, now: Instant, until: float | None) -> bool | None:
-        """Record that an observer has evaluated all facts up to the attentive time `until` (None means now). Return
-        whether the observer is watching.
+    def judged(self, observer: str, now: Instant, until: float | None, idle_until: float | None = None) -> bool | None:
+        """Record that an observer has evaluated all facts up to the attentive time `until` (None means now), and has
+        nothing to decide before `idle_until` unless it receives new facts (None if it may have). Return whether the
+        observer is watching.
 
         The result is False if `until` is long past, because the observer is still catching up. It is None if the
         observer has no open stream; then nothing is recorded.
@@ -152,7 +174,8 @@ class Observers:
             return None
         for feed_id, (other, _) in self._feeds.items():
             if other == observer:
-                self._pacing[feed_id].judged(now.attentive if until is None else until)
+                judged_until = now.attentive if until is None else until
+                self._pacing[feed_id].judged(judged_until, NOTHING if idle_until is None else idle_until)
         self._judge = observer
         self._last_word = now.attentive
         self._judged_until = now.attentive if until is None else min(until, now.attentive)

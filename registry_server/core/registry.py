@@ -373,20 +373,20 @@ class Registry(RegistryReads):
         """The attentive time up to which TRON has evaluated all facts; 0.0 before TRON's first call with verdicts."""
         return self._observers.judged_until
 
-    def feed_is_due(self, feed_id: int, *, tick: bool) -> bool:
-        """Return whether to send the observer a frame now, at a tick (`tick`) or because an urgent fact waits; see
-        `Observers.is_due`."""
-        return self._observers.is_due(feed_id, tick=tick)
+    def feed_is_due(self, feed_id: int, now: float, *, tick: bool) -> bool:
+        """Return whether to send the observer a frame at `now` (attentive seconds), at a tick (`tick`) or because an
+        urgent fact waits; see `Observers.is_due`."""
+        return self._observers.is_due(feed_id, now, tick=tick)
 
     def frame_sent(self, feed_id: int, until: float, *, facts: bool) -> None:
         """Record that the observer was sent a frame with all facts up to the attentive time `until`; see
         `Pacing.sent`."""
         self._observers.sent(feed_id, until, facts=facts)
 
-    def judged(self, observer: str, now: Instant, until: float | None = None) -> None:
+    def judged(self, observer: str, now: Instant, until: float | None = None, idle_until: float | None = None) -> None:
         """Record that the observer has evaluated all facts up to the attentive time `until` (None means now); see
         `Observers.judged`."""
-        watches = self._observers.judged(observer, now, until)
+        watches = self._observers.judged(observer, now, until, idle_until)
         if watches is not None:
             self._published.set_watched(watches)
 

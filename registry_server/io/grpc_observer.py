@@ -106,13 +106,17 @@ class ObserverService:
         async for each in turn.each(request.standing):
             call.preauthorize(decode_suspicion(each, loop.now().wall))
         turn.end()
-        until = wire.checked_seconds("judged_until", request.judged_until) if request.HasField("judged_until") else None
+        until, idle_until = (
+            wire.checked_seconds(name, getattr(request, name)) if request.HasField(name) else None
+            for name in ("judged_until", "idle_until")
+        )
         call.finish(
             request.standing_withdrawn,
             loop.now(),
             held=request.standing_held,
             cascade_alert_id=request.cascade_alert_id,
             until=until,
+            idle_until=idle_until,
         )
         if request.verdicts or request.notices:
             await loop.flushed_inline()

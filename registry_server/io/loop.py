@@ -253,8 +253,9 @@ class RegistryLoop:
                 released.set_exception(Draining(CANNOT_WRITE))
 
     def _wake_observers(self, *, tick: bool = False) -> None:
+        now = self.now().attentive
         for feed_id, wake in self._wake_feeds.items():
-            if self.draining or self.registry.feed_is_due(feed_id, tick=tick):
+            if self.draining or self.registry.feed_is_due(feed_id, now, tick=tick):
                 wake()
 
     def _shell(self) -> Shell:

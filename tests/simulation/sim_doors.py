@@ -293,8 +293,9 @@ class Observers:
 
     def wake(self, *, urgent: bool) -> None:
         """Tell everyone what is new, as their pacing allows; `urgent`: only what must not wait for the tick."""
+        now = self._registry.now().attentive
         for observing in self._observing.values():
-            if self._registry.core.feed_is_due(observing.stream.feed_id, tick=not urgent):
+            if self._registry.core.feed_is_due(observing.stream.feed_id, now, tick=not urgent):
                 self._tell(observing)
 
     def _ended(self, observing: Observing, _: Exception | None = None) -> None:
@@ -335,6 +336,7 @@ class Observers:
             held=word.standing_held,
             cascade_alert_id=word.cascade_alert_id,
             until=word.judged_until,
+            idle_until=word.idle_until,
         )
         answer = partial(observing.connection.down, words.VerdictsApplied(word.call, tuple(results)))
         if word.verdicts or word.copies:

@@ -97,7 +97,7 @@ class SimTron(Process):
         self._orders = Orders()
         """Those that are on their way, in these calls."""
         self._waiting: deque[Call] = deque()
-        self._sent = Call(slice(0), slice(0), slice(0), slice(0), (), False, "", 0.0)
+        self._sent = Call(slice(0), slice(0), slice(0), slice(0), (), False, "", 0.0, None)
         self._call = 0
         """The number of the call that is under way; 0 for none."""
 
@@ -206,6 +206,7 @@ class SimTron(Process):
                 standing_held=call.held,
                 cascade_alert_id=call.cascade_alert_id,
                 judged_until=call.judged_until,
+                idle_until=call.idle_until,
                 deadlines=tuple(translator.deadlines(orders.deadlines[call.deadlines])),
             )
         )

@@ -115,6 +115,7 @@ class ApplyVerdicts:
     standing_held: bool
     cascade_alert_id: str
     judged_until: float
+    idle_until: float | None = None
     deadlines: tuple[ReportDeadline, ...] = ()
 
 

@@ -163,8 +163,12 @@ class CorePair:
         self.registry.preauthorize(standing, orders.withdrawn, held=self.judge.guard.many_fail)
         self.registry.defer(OBSERVER, self._wire.deadlines(orders.deadlines))
         self.registry.report_cascade(self.judge.cascade_alert_id)
-        self.registry.judged(OBSERVER, now)
+        self.registry.judged(OBSERVER, now, None, self.idle_until(orders))
         self.deliver(self.registry.take())
+
+    def idle_until(self, orders: Orders) -> float | None:
+        """Until when TRON says that it needs no frame without news; here it always wants one at each tick."""
+        return None
 
     def deliver(self, effects: Effects) -> None:
         """What the registry sends after TRON's orders reaches nobody here: alerts wait in the mailboxes."""

@@ -442,7 +442,7 @@ MISTAKES = (
         "TRON has the newest number and old facts",
         ("ALERT", "P2", "P3"),
         _heartbeats_overtake_facts,
-        first=8500,
+        first=18500,
     ),
     Mutant("deadlines_are_never_reached", "silence is not reported", ("P3",), _deadlines_are_never_reached),
     Mutant("no_attentive_clock", "a pause counts as silence", ("P2",), _no_attentive_clock),
@@ -503,6 +503,6 @@ MISTAKES = (
         seeds=30000,
     ),
     Mutant(
-        "owes_a_beat_untold", "silence counts before the answer", ("P2",), _owes_a_beat_before_it_was_told, first=11500
+        "owes_a_beat_untold", "silence counts before the answer", ("P2",), _owes_a_beat_before_it_was_told, first=20000
     ),
 )

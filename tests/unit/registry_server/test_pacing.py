@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry_server.core.observers import MOST_UNJUDGED, PATIENT_TICKS, Pacing
+from registry_server.core.observers import IDLE_EVERY, MOST_UNJUDGED, PATIENT_TICKS, Pacing
 
 
 def judging() -> Pacing:
@@ -77,3 +77,37 @@ def test_an_onlooker_is_sent_a_frame_each_tick_and_none_between() -> None:
         assert pacing.may_send(urgent=False)
         assert not pacing.may_send(urgent=True)
         pacing.sent(float(n), facts=False)
+
+
+def test_an_idle_observer_is_sent_a_frame_without_news_only_now_and_then() -> None:
+    pacing = judging()
+    pacing.sent(2.0, facts=False)
+    pacing.judged(2.0, idle_until=9.0)
+    assert pacing.is_idle(2.1)
+    assert not pacing.is_idle(2.0 + IDLE_EVERY)
+
+
+def test_an_observer_is_idle_only_until_the_time_that_it_named() -> None:
+    pacing = judging()
+    pacing.sent(2.0, facts=False)
+    pacing.judged(2.0, idle_until=2.2)
+    assert pacing.is_idle(2.1)
+    assert not pacing.is_idle(2.2)
+
+
+def test_an_observer_that_names_no_time_is_never_idle() -> None:
+    pacing = judging()
+    pacing.judged(1.0)
+    assert not pacing.is_idle(1.1)
+
+
+def test_a_frame_that_was_sent_meanwhile_ends_what_was_said_of_the_one_before() -> None:
+    pacing = judging()
+    pacing.sent(2.0, facts=False)
+    pacing.sent(2.1, facts=False)
+    pacing.judged(2.0, idle_until=9.0)
+    assert not pacing.is_idle(2.2), "the newer frame may have given it something to decide"
+    pacing.judged(2.1, idle_until=9.0)
+    assert pacing.is_idle(2.2)
+    pacing.sent(2.3, facts=True)
+    assert not pacing.is_idle(2.4)

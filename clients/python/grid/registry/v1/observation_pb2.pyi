@@ -528,6 +528,7 @@ class ApplyVerdictsRequest(_message.Message):
     NOTICES_FIELD_NUMBER: _builtins.int
     CASCADE_ALERT_ID_FIELD_NUMBER: _builtins.int
     REPORT_DEADLINES_FIELD_NUMBER: _builtins.int
+    IDLE_UNTIL_FIELD_NUMBER: _builtins.int
     observer: _builtins.str
     standing_held: _builtins.bool
     """Whether the registry must not apply standing suspicions for now, because a mass failure is in progress."""
@@ -557,6 +558,13 @@ class ApplyVerdictsRequest(_message.Message):
     def report_deadlines(self) -> Global___ReportDeadlines:
         """When the registry should report services from which it hears nothing more. At most 10000."""
 
+    @_builtins.property
+    def idle_until(self) -> _duration_pb2.Duration:
+        """The attentive time before which the observer has nothing to decide unless it receives new facts. Until then, the
+        registry sends frames without news only every 0.5 s. Ignored if a newer frame was sent than `judged_until` names.
+        Unset: a frame at each tick.
+        """
+
     def __init__(
         self,
         *,
@@ -569,10 +577,11 @@ class ApplyVerdictsRequest(_message.Message):
         notices: _abc.Iterable[Global___Notice] | None = ...,
         cascade_alert_id: _builtins.str = ...,
         report_deadlines: Global___ReportDeadlines | None = ...,
+        idle_until: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["judged_until", b"judged_until", "report_deadlines", b"report_deadlines"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["idle_until", b"idle_until", "judged_until", b"judged_until", "report_deadlines", b"report_deadlines"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cascade_alert_id", b"cascade_alert_id", "judged_until", b"judged_until", "notices", b"notices", "observer", b"observer", "report_deadlines", b"report_deadlines", "standing", b"standing", "standing_held", b"standing_held", "standing_withdrawn", b"standing_withdrawn", "verdicts", b"verdicts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cascade_alert_id", b"cascade_alert_id", "idle_until", b"idle_until", "judged_until", b"judged_until", "notices", b"notices", "observer", b"observer", "report_deadlines", b"report_deadlines", "standing", b"standing", "standing_held", b"standing_held", "standing_withdrawn", b"standing_withdrawn", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
