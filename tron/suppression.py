@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from grid_model.event import OPERATORS
 from grid_model.observation import Facts
+from grid_model.verdict import VerdictKind
 
 from tron import messages
 from tron.damping import Damping
@@ -16,10 +17,10 @@ from tron.facts import Kind
 from tron.guard import Guard
 from tron.policy import Policy
 
-FAILURES = frozenset({Kind.MISS, Kind.SUSPECT})
+FAILURES = frozenset(kind for kind in Kind if kind.meaning.verdict is VerdictKind.SUSPECT and kind is not Kind.STALL)
 """The kinds of suspicion that may lead to DOWN. Only these count for the guard and for damping."""
 
-RETURNS = frozenset({Kind.RECOVER, Kind.RESTORE})
+RETURNS = frozenset(kind for kind in Kind if kind.meaning.verdict is VerdictKind.ALIVE)
 """The kinds of transition that make a service ALIVE again."""
 
 
