@@ -69,10 +69,13 @@ class Browsers:
     """The reading processes."""
 
     def __init__(self, url: str, count: int, processes: int = 2) -> None:
-        command = [sys.executable, "-m", "benchmarks._readers", url, str(count // processes)]
+        command = [sys.executable, "-m", "benchmarks._readers", url]
+        each, more = divmod(count, processes)
         self._processes = [
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            for _ in range(processes)
+            subprocess.Popen(
+                [*command, str(each + (number < more))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            for number in range(processes)
         ]
 
     def ask(self) -> dict[str, Any]:
