@@ -25,6 +25,8 @@ class Reported:
     def on_top_of(self, before: Reported) -> Reported:
         """Return this report merged with an earlier one: `before` supplies the status and the message if they are None
         here."""
+        if (self.status is not None or before.status is None) and (self.message is not None or before.message is None):
+            return self
         return replace(
             self,
             status=before.status if self.status is None else self.status,
@@ -43,7 +45,9 @@ class Entry:
     """One service of the replica. `revision`: the revision of its last change; `heard_at`: the time of its last
     heartbeat, which may be newer than the time in `service`."""
 
-    service: Service
+    record: Service
+    """The service, perhaps without the values that heartbeats reported since it was last read. To copy it takes longer
+    than all else that an acknowledged heartbeat needs here, so it is copied when somebody reads `service`."""
     revision: int
     heard_at: datetime
     reported: Reported | None = None
@@ -53,6 +57,27 @@ class Entry:
     """The start of a DOWN that an acknowledged heartbeat has made obsolete; TRON's verdict about that heartbeat has not
     arrived yet."""
     _as_heard: tuple[Service, Service] | None = None
+    _unread: bool = False
+    """Whether `record` does not contain the reported values yet."""
+
+    @property
+    def service(self) -> Service:
+        """The service with the values that acknowledged heartbeats reported."""
+        if self._unread and self.reported is not None:
+            self._unread = False
+            self.record = replace(self.record, last_heartbeat_at=self.heard_at, **self.reported.fields())  # type: ignore[arg-type]
+        return self.record
+
+    @service.setter
+    def service(self, service: Service) -> None:
+        self.record, self._unread = service, False
+
+    def beaten(self, reported: Reported, heard_at: datetime, revision: int) -> None:
+        """Add the values that an acknowledged heartbeat reported. `revision`: that of the registry then."""
+        self.reported = reported if self.reported is None else reported.on_top_of(self.reported)
+        self.reported_at = max(self.reported_at, revision)
+        self.heard_at = max(self.heard_at, heard_at)
+        self._unread = True
 
     def as_heard(self) -> Service:
         """Return the current record of the service, with the liveness UNKNOWN instead of a DOWN that a heartbeat has
@@ -66,14 +91,15 @@ class Entry:
 
     def is_down(self) -> bool:
         """Return whether the service is DOWN, and no heartbeat has made this obsolete."""
-        service = self.service
+        service = self.record
         return service.liveness == "DOWN" and (self.overtaken is None or service.liveness_since != self.overtaken)
 
     def current(self) -> Service:
         """Return the current record of the service, with the time of its newest heartbeat."""
-        if self.service.last_heartbeat_at != self.heard_at:
-            self.service = replace(self.service, last_heartbeat_at=self.heard_at)
-        return self.service
+        service = self.service
+        if service.last_heartbeat_at != self.heard_at:
+            self.service = service = replace(service, last_heartbeat_at=self.heard_at)
+        return service
 
 
 def merged(revision: int, service: Service, before: Entry | None) -> Entry:
@@ -95,5 +121,5 @@ def merged(revision: int, service: Service, before: Entry | None) -> Entry:
 def overtake(entry: Entry) -> None:
     """Record that an acknowledged heartbeat has made the DOWN in an entry obsolete. Does nothing if the service is not
     DOWN, or if the verdict is newer than the heartbeat."""
-    if entry.service.liveness == "DOWN" and entry.revision <= entry.reported_at:
-        entry.overtaken = entry.service.liveness_since
+    if entry.record.liveness == "DOWN" and entry.revision <= entry.reported_at:
+        entry.overtaken = entry.record.liveness_since

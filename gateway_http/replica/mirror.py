@@ -118,8 +118,8 @@ class Mirror:
             moment = wire.moment_at_micros(at)
             if moment > entry.heard_at:
                 entry.heard_at = moment
-                self._touch(entry.service.service_id)
-                news.append(entry.service.service_id)
+                self._touch(entry.record.service_id)
+                news.append(entry.record.service_id)
         if news:
             self.version += 1
         return news
@@ -132,10 +132,7 @@ class Mirror:
         entry = self.entries.get(before.service_id)
         if entry is None:
             return
-        entry.reported = reported if entry.reported is None else reported.on_top_of(entry.reported)
-        entry.reported_at = max(entry.reported_at, revision)
-        entry.heard_at = max(entry.heard_at, heard_at)
-        entry.service = replace(entry.service, last_heartbeat_at=entry.heard_at, **reported.fields())  # type: ignore[arg-type]
+        entry.beaten(reported, heard_at, revision)
         if before.liveness == "DOWN":
             entry.overtaken = before.liveness_since
         overtake(entry)

@@ -68,7 +68,7 @@ class Actions:
     async def beat(self, service_id: str, reported: Reported) -> BeatAcknowledged:
         """Relay a heartbeat of a service to the registry, and return its acknowledgement. Raises ServiceNotFound,
         RegistryUnavailable and PermissionDenied."""
-        known = self._replica.service(service_id)
+        known = self._replica.record(service_id)
         if known is None:
             if not self._relay.connected:
                 raise RegistryUnavailable("the registry is unreachable")
@@ -80,7 +80,7 @@ class Actions:
                 raise
             self._replica.known(known, revision)
         acknowledged = await self._relay.beat(service_id, known.incarnation, reported)
-        if self._replica.service(service_id) is None:
+        if self._replica.record(service_id) is None:
             raise ServiceNotFound(f"no service has the id {service_id!r}")
         self._replica.beaten(known, reported, acknowledged.heard_at, acknowledged.revision)
         self.counted += 1
