@@ -90,6 +90,8 @@ class PromptProtocol(HttpToolsProtocol):
     """Whether a request has begun and is not complete."""
     _idle_bytes = 0
     """The bytes of the arriving request, apart from the last part, since its begin or the last byte of its body."""
+    _part_bytes = 0
+    """The bytes of the part that is being parsed."""
     _left = False
     """Whether the rest of the data that is being parsed is no longer for this protocol."""
 
@@ -129,6 +131,7 @@ class PromptProtocol(HttpToolsProtocol):
         self._left = False
         for begin in range(0, len(data), PART):
             part = data[begin : begin + PART]
+            self._part_bytes = len(part)
             super().data_received(part)
             if self._left or self.transport.is_closing():
                 return
@@ -137,18 +140,20 @@ class PromptProtocol(HttpToolsProtocol):
                 if self._idle_bytes + HEADER_COST * len(self.headers) > MOST_HEAD:
                     self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
                     return
-        if self._due is None and self.timeout_keep_alive_task is None and not self._is_busy():
+        if self._arriving:
+            if self._due is None:
+                self._wait()
+        elif self._due is None and self.timeout_keep_alive_task is None and not self._is_busy():
             # What arrived did not begin a request, but it stopped the timer between requests.
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
 
     def on_message_begin(self) -> None:
-        """Start the timer for the rest of a request, unless it is running already."""
+        """Note that a request has begun. Its timer starts only if the request is not complete once all data of this
+        read is parsed, because most requests are."""
         super().on_message_begin()
         self._arriving, self._idle_bytes = True, 0
-        if self._due is None:
-            self._wait()
 
     def on_headers_complete(self) -> None:
         """If the request line contains an absolute URL, replace the Host header by the host of this URL, as RFC 9112
@@ -156,6 +161,10 @@ class PromptProtocol(HttpToolsProtocol):
         too large, or if too many requests wait."""
         if not self.url.startswith((b"/", b"*")):
             self._split_target()
+        arrived = self._idle_bytes + self._part_bytes + HEADER_COST * len(self.headers)
+        if arrived <= MOST_HEAD and not self._is_busy():
+            super().on_headers_complete()  # no request waits, and the head cannot be too large
+            return
         waiting = len(self.pipeline)
         head = len(self.url) + sum(len(name) + len(value) + HEADER_COST for name, value in self.headers)
         if waiting >= MOST_PIPELINED or sum(self._waiting_heads) + head > MOST_HEAD:
