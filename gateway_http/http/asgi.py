@@ -29,13 +29,13 @@ def with_headers(send: Send, added: Headers = (), defaults: Headers = ()) -> Sen
     """Return an ASGI `send` that adds headers to the response: all of `added`, and each of `defaults` that the response
     does not have yet."""
 
-    async def send_with_headers(message: Message) -> None:
+    def send_with_headers(message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             given = [*message.get("headers", ()), *added]
             names = {name for name, _ in given}
             given += [each for each in defaults if each[0] not in names]
             message = {**message, "headers": given}
-        await send(message)
+        return send(message)
 
     return send_with_headers
 
