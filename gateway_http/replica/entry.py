@@ -107,7 +107,7 @@ def merged(revision: int, service: Service, before: Entry | None) -> Entry:
     may not yet contain the values that acknowledged heartbeats reported, the new entry takes them from `before`."""
     heard_at = service.last_heartbeat_at or EPOCH
     entry = Entry(service, revision, heard_at)
-    if before is None or before.service.incarnation != service.incarnation:
+    if before is None or before.record.incarnation != service.incarnation:
         return entry
     entry.heard_at = max(heard_at, before.heard_at)
     entry.overtaken = before.overtaken

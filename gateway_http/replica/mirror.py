@@ -84,7 +84,7 @@ class Mirror:
             return
         service = self._with_promotions(revision, service)
         before = self.entries.get(service.service_id)
-        if before is None or (before.service.name, before.service.role) != (service.name, service.role):
+        if before is None or (before.record.name, before.record.role) != (service.name, service.role):
             self.listing += 1
         self._put(merged(revision, service, before))
         self._advance(revision)
@@ -143,7 +143,7 @@ class Mirror:
         """Record that the registry acknowledged a registration. `service`: the record of the service at `revision`."""
         self.known(service, revision)
         entry = self.entries.get(service.service_id)
-        if entry is not None and entry.service.incarnation == service.incarnation and service.liveness == "DOWN":
+        if entry is not None and entry.record.incarnation == service.incarnation and service.liveness == "DOWN":
             entry.overtaken = service.liveness_since
             self._touch(service.service_id)
             self.version += 1
@@ -153,7 +153,7 @@ class Mirror:
         a newer one is already known, or if the removal of the service at this revision or a later one is known."""
         before = self.entries.get(service.service_id)
         removed_at = self._last_seen[service.service_id][0] if service.service_id in self._last_seen else -1
-        if (before is not None and before.service.incarnation >= service.incarnation) or 0 < revision <= removed_at:
+        if (before is not None and before.record.incarnation >= service.incarnation) or 0 < revision <= removed_at:
             return
         self._ahead[service.service_id] = revision
         self._put(merged(revision or self.revision, service, before))
@@ -178,15 +178,15 @@ class Mirror:
         found = [
             entry
             for entry in self.entries.values()
-            if (entry.service.name, entry.service.role) == (name, from_role) and entry.revision <= revision
+            if (entry.record.name, entry.record.role) == (name, from_role) and entry.revision <= revision
         ]
         for entry in found:
             entry.service = replace(entry.service, role=to_role)
-            self._touch(entry.service.service_id)
+            self._touch(entry.record.service_id)
         if found:
             self.listing += 1
             self.version += 1
-        return [entry.service.service_id for entry in found]
+        return [entry.record.service_id for entry in found]
 
     # --- readers ----------------------------------------------------------------------------------------------------
 
@@ -252,10 +252,10 @@ class Mirror:
         self._changed_at[service_id] = self.version + 1
 
     def _put(self, entry: Entry) -> None:
-        service = entry.service
+        service = entry.record
         before = self.entries.get(service.service_id)
-        if before is not None and before.service.incarnation != service.incarnation:
-            self._by_incarnation.pop(before.service.incarnation, None)
+        if before is not None and before.record.incarnation != service.incarnation:
+            self._by_incarnation.pop(before.record.incarnation, None)
         self.entries[service.service_id] = entry
         self._touch(service.service_id)
         self._by_incarnation[service.incarnation] = entry
@@ -265,7 +265,7 @@ class Mirror:
         entry = self.entries.pop(service_id, None)
         if entry is None:
             return
-        self._by_incarnation.pop(entry.service.incarnation, None)
+        self._by_incarnation.pop(entry.record.incarnation, None)
         self._changed_at.pop(service_id, None)
         self.listing += 1
         self._removed.append((revision, entry.current()))
