@@ -58,7 +58,6 @@ class TronStatusPoller:
         self._stub = tron_service_pb2_grpc.TronServiceStub(channel)
         self._policy_in = 0
         self.status = TronStatus()
-        self._misses = (self.status.misses_before_down, self.status.misses_before_deregister)
 
     async def run(self) -> None:
         """Poll TRON until cancelled."""
@@ -85,11 +84,12 @@ class TronStatusPoller:
 
     async def _ask(self) -> TronStatus:
         before = self.status
+        misses = before.misses_before_down, before.misses_before_deregister
         try:
             stats = await self._stub.GetStats(tron_service_pb2.GetStatsRequest(), timeout=CALL_TIMEOUT)
             if self._policy_in == 0:
                 policy = (await self._stub.GetPolicy(tron_service_pb2.GetPolicyRequest(), timeout=CALL_TIMEOUT)).policy
-                self._misses = policy.misses_before_down, policy.misses_before_deregister
+                misses = policy.misses_before_down, policy.misses_before_deregister
         except grpc.RpcError:
             self._policy_in = 0
             return replace(before, reachable=False, watching=False, guard_active=False)
@@ -100,6 +100,6 @@ class TronStatusPoller:
             guard_active=stats.guard_active,
             alerts_issued=stats.alerts_issued,
             last_check=wire.moment(stats.last_check) if stats.HasField("last_check") else None,
-            misses_before_down=self._misses[0],
-            misses_before_deregister=self._misses[1],
+            misses_before_down=misses[0],
+            misses_before_deregister=misses[1],
         )
