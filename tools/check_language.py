@@ -35,7 +35,7 @@ HABITS = (
     Habit(r"\bgiv(e|en|es|ing) up\b", "deregister, or end", 2),
     Habit(r"\bclimb", "escalate", 15),
     Habit(r'(^|[.:;] |"""|# )Who ', "a noun as the subject", 2),
-    Habit(r"\b(is|are|was|were|be) told\b", "is notified, is sent", 13),
+    Habit(r"\b(is|are|was|were|be) told\b", "is notified, is sent", 12),
     Habit(r"\bso many\b", "at most N, this many", 2),
     Habit(r"\bwhoever\b", "a noun: the service that ..."),
     Habit(r"\bwhere (none|there|nobody|it|that|one)\b", "if", 10),
